@@ -59,3 +59,7 @@ class TooFewNormals(AlpError):
 
 class ModelCorrupt(AlpError):
     """A model folder that does not match its checksums or its card."""
+
+
+class SnapshotFailed(AlpError):
+    """DVC could not take a snapshot. The package itself is finished and whole."""

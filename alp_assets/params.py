@@ -7,6 +7,7 @@ Values come from a YAML file: ``$ALP_PARAMS``, else ``params.yaml`` in the data 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +29,9 @@ class UploadParams(_Group):
     max_entries: int = Field(default=200_000, gt=0)
     max_total_bytes: int = Field(default=200 * 2**30, gt=0, description="sum of unpacked sizes")
     max_entry_bytes: int = Field(default=8 * 2**30, gt=0)
-    max_ratio: float = Field(default=200.0, gt=1, description="unpacked to packed size, per entry of 1 MiB or more")
+    max_ratio: float = Field(
+        default=200.0, gt=1, description="unpacked to packed size, per entry of 1 MiB or more"
+    )
 
 
 class QualityParams(_Group):
@@ -59,7 +62,7 @@ class LogmelParams(_Group):
     """Log-mel statistics of a clip; lengths in samples at 16 kHz."""
 
     n_mels: int = Field(default=128, gt=0)
-    n_fft: int = Field(default=1024, gt=0)
+    n_fft: int = Field(default=2048, gt=0)
     hop_length: int = Field(default=512, gt=0)
     fmin_hz: float = Field(default=0.0, ge=0)
     fmax_hz: float = Field(default=8_000.0, gt=0)
@@ -114,6 +117,7 @@ class RunParams(_Group):
 
     @property
     def threads(self) -> int:
+        """How many threads to use."""
         return self.workers or len(os.sched_getaffinity(0))
 
 
@@ -152,6 +156,27 @@ def load_params(data_root: Path) -> Params:
     return Params()
 
 
+def with_overrides(params: Params, overrides: Mapping[str, Any]) -> Params:
+    """The parameters with some values replaced, by dotted name: ``{"models.engine": "memory_bank"}``."""
+    tree = params.model_dump()
+    for name, value in overrides.items():
+        *groups, last = name.split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.get(group, {}) if isinstance(branch, dict) else {}
+        if not isinstance(branch, dict) or last not in branch:
+            raise ParameterError(f"{name}: there is no such parameter; params.yaml shows them all.")
+        branch[last] = value
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        raise ParameterError(_findings(error)) from error
+
+
+def _findings(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+
+
 def read_params(path: Path) -> Params:
     """Read one YAML file. Unknown names and impossible values are a ``ParameterError`` that lists them."""
     try:
@@ -160,5 +185,4 @@ def read_params(path: Path) -> Params:
     except yaml.YAMLError as error:
         raise ParameterError(f"{path}: not readable as YAML: {error}") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise ParameterError(f"{path}: " + "; ".join(lines)) from error
+        raise ParameterError(f"{path}: {_findings(error)}") from error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 Severity = Literal["refusal", "error", "warning"]
 
@@ -43,5 +44,7 @@ assert set(PROBLEM_COLUMNS) == {field.name for field in fields(Problem)}
 
 def problems_frame(problems: list[Problem]) -> pd.DataFrame:
     """The problems as a table in the order of ``PROBLEM_COLUMNS``, rows as nullable integers."""
+    import pandas as pd
+
     frame = pd.DataFrame([asdict(problem) for problem in problems], columns=list(PROBLEM_COLUMNS))
     return frame.astype({"row": "Int64"})

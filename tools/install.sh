@@ -35,7 +35,8 @@ export UV_HTTP_TIMEOUT
 [ -z "$UV_FIND_LINKS" ] || export UV_FIND_LINKS
 if [ -n "$UV_DEFAULT_INDEX" ]; then export UV_DEFAULT_INDEX; else unset UV_DEFAULT_INDEX; fi
 
-install() { "$uv" pip install --python .venv/bin/python --require-hashes --no-deps "$@"; }
+# Compiled once here, the first start of every command is not the slow one.
+install() { "$uv" pip install --compile-bytecode --python .venv/bin/python --require-hashes --no-deps "$@"; }
 
 excludes=$(mktemp)
 trap 'rm -f "$excludes"' EXIT

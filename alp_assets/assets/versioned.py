@@ -1,0 +1,62 @@
+"""Asset versioned: the last of the job."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from alp_assets.assets.report import report
+from alp_assets.assets.running import OWNERS
+from alp_assets.assets.workplace import Workplace, packages
+
+SNAPSHOT_TAKEN = "snapshot_taken"
+
+
+@dg.asset(
+    group_name="detection",
+    partitions_def=packages,
+    deps=[report],
+    owners=OWNERS,
+    kinds={"dvc"},
+    pool="dvc",
+    check_specs=[
+        dg.AssetCheckSpec(
+            SNAPSHOT_TAKEN,
+            asset="versioned",
+            description="DVC holds the package and its model versions. A failure never undoes the detection.",
+            partitions_def=packages,
+        )
+    ],
+)
+def versioned(
+    context: dg.AssetExecutionContext, workplace: dg.ResourceParam[Workplace]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """The package folder and its model versions under DVC, one `.dvc` file each."""
+    from alp_assets.errors import SnapshotFailed
+    from alp_assets.stages.snapshot import snapshot
+
+    params = workplace.params()
+    if not params.versioned.enabled:
+        yield _result("off", True, {}, "Snapshots are switched off (versioned.enabled).")
+        return
+    try:
+        taken = snapshot(workplace.folder(context.partition_key), params)
+    except SnapshotFailed as error:
+        context.log.warning(str(error))
+        yield _result("failed", False, {}, str(error))
+        return
+    figures = {
+        "content_hash": taken.content_hash,
+        "model_versions": taken.models,
+        "pushed": taken.pushed,
+        "repository": dg.MetadataValue.path(taken.repository),
+    }
+    yield _result(taken.content_hash, True, figures, "Under DVC.")
+
+
+def _result(
+    version: str, passed: bool, figures: dict[str, dg.MetadataValue | str | int | bool], text: str
+) -> dg.MaterializeResult[None]:
+    check = dg.AssetCheckResult(
+        check_name=SNAPSHOT_TAKEN, passed=passed, severity=dg.AssetCheckSeverity.WARN, description=text
+    )
+    return dg.MaterializeResult(metadata=figures, data_version=dg.DataVersion(version), check_results=[check])

@@ -1,0 +1,143 @@
+"""Opening recordings: what format the bytes really are, and their samples block by block."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from alp_assets.errors import AudioUnreadable
+
+if TYPE_CHECKING:
+    import soundfile as sf
+
+FloatArray = npt.NDArray[np.float32]
+
+BLOCK_FRAMES = 1 << 19
+"""Frames read at a time: 11 s at 48 kHz, so that a recording of hours needs no more memory."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a recording says of itself, and how much of it is there."""
+
+    container: str
+    subtype: str
+    sample_rate_hz: int
+    channels: int
+    frames: int
+    declared_frames: int
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio that can be read."""
+        return self.frames / self.sample_rate_hz
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the file ends before its header says."""
+        return self.frames < self.declared_frames
+
+
+class Recording:
+    """An open recording. ``blocks`` may be gone through once."""
+
+    def __init__(self, file: sf.SoundFile, info: AudioInfo) -> None:
+        self._file = file
+        self.info = info
+
+    def blocks(self, frames: int = BLOCK_FRAMES) -> Iterator[FloatArray]:
+        """Samples as float32 (frames, channels), full scale 1.0."""
+        while True:
+            try:
+                block = self._file.read(frames, dtype="float32", always_2d=True)
+            except (RuntimeError, OSError) as error:
+                raise AudioUnreadable(f"cannot be decoded ({error})") from error
+            if not len(block):
+                return
+            yield block
+
+
+@contextmanager
+def open_recording(stream: BinaryIO) -> Iterator[Recording]:
+    """Open any audio that libsndfile reads. ``AudioUnreadable`` says in words why it can't be."""
+    import soundfile as sf
+
+    head = stream.read(4096)
+    stream.seek(0)
+    if not head:
+        raise AudioUnreadable("the file is empty")
+    if head[:4] in (b"RIFF", b"RF64") and _wav_sample_rate(head) == 0:
+        raise AudioUnreadable("the header gives a sample rate of 0 Hz")
+    try:
+        file = sf.SoundFile(stream)
+    except (RuntimeError, OSError, TypeError, ValueError) as error:
+        raise AudioUnreadable(f"this is not audio that can be read{_looks_like(head)}") from error
+    with file:
+        if file.samplerate <= 0 or file.channels <= 0:
+            raise AudioUnreadable(f"the header gives {file.samplerate} Hz and {file.channels} channels")
+        declared = _declared_frames(head, file) if file.format in ("WAV", "WAVEX") else file.frames
+        yield Recording(
+            file,
+            AudioInfo(
+                container="WAV" if file.format == "WAVEX" else file.format,
+                subtype=file.subtype,
+                sample_rate_hz=file.samplerate,
+                channels=file.channels,
+                frames=file.frames,
+                declared_frames=max(declared, file.frames),
+            ),
+        )
+
+
+def pick_channel(block: FloatArray, channel: int | str) -> FloatArray:
+    """One microphone of a block (frames, channels), or the mean of all where ``"average"`` asks for it."""
+    if channel == "average":
+        return np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
+    return np.ascontiguousarray(block[:, int(channel) - 1])
+
+
+def _looks_like(head: bytes) -> str:
+    if head.startswith(b"PK"):
+        return ": it is a zip or Office file"
+    if head.startswith(b"%PDF"):
+        return ": it is a PDF"
+    if b"ftyp" in head[:16]:
+        return ": it is an MP4 or M4A file"
+    if head[:4] == b"RIFF":
+        return ": its WAV header is damaged or incomplete"
+    printable = sum(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head)
+    return ": it is text" if printable > 0.95 * len(head) else ""
+
+
+def _chunks(head: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, offset of the content, declared size) of the RIFF chunks that begin within ``head``."""
+    position = 12
+    while position + 8 <= len(head):
+        name, size = struct.unpack_from("<4sI", head, position)
+        yield name, position + 8, size
+        position += 8 + size + size % 2
+
+
+def _wav_sample_rate(head: bytes) -> int | None:
+    for name, start, size in _chunks(head):
+        if name == b"fmt " and size >= 16 and start + 8 <= len(head):
+            rate: int = struct.unpack_from("<I", head, start + 4)[0]
+            return rate
+    return None
+
+
+def _declared_frames(head: bytes, file: sf.SoundFile) -> int:
+    """Frames by the size of the data chunk; streaming recorders that write 0 or the maximum don't say."""
+    frame_bytes = 0
+    for name, start, size in _chunks(head):
+        if name == b"fmt " and start + 14 <= len(head):
+            frame_bytes = struct.unpack_from("<H", head, start + 12)[0]
+        if name == b"data" and frame_bytes and 0 < size < 0xFFFF_FF00:
+            return int(size // frame_bytes)
+    return int(file.frames)

@@ -1,0 +1,56 @@
+"""Time-frequency features of standard clips."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from alp_assets.audio.decode import FloatArray
+from alp_assets.audio.standardize import SAMPLE_RATE
+from alp_assets.params import LogmelParams
+
+POWER_FLOOR = 1e-12
+"""Mean squared value of a band (full scale 1.0) that the logarithm is kept above: -120 dB."""
+
+
+def log_mel(samples: FloatArray, params: LogmelParams) -> FloatArray:
+    """Log-mel spectrogram in dB, (n_mels, frames), of samples (n,) at 16 kHz.
+
+    Power spectra of Hann-windowed frames that lie wholly inside the samples, Slaney mel filters.
+    The scale is such that a band's value is the power of the sound in it relative to full scale.
+    """
+    if samples.size < params.n_fft:
+        samples = np.pad(samples, (0, params.n_fft - samples.size))
+    frames = np.lib.stride_tricks.sliding_window_view(samples, params.n_fft)[:: params.hop_length]
+    window, bank = _window(params.n_fft), _mel_bank(params)
+    spectrum = np.fft.rfft(frames * window, axis=1)
+    power = spectrum.real**2 + spectrum.imag**2
+    power *= 2 / (window.sum() ** 2)
+    mel = power.astype(np.float32, copy=False) @ bank
+    result: FloatArray = (10 * np.log10(np.maximum(mel, POWER_FLOOR))).T
+    return result
+
+
+@lru_cache(maxsize=8)
+def _window(n_fft: int) -> FloatArray:
+    phase = 2 * np.pi * np.arange(n_fft) / n_fft
+    return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _mel_bank(params: LogmelParams) -> npt.NDArray[np.float32]:
+    """Filters with a peak of 1, (n_fft // 2 + 1, n_mels)."""
+    from librosa.filters import mel
+
+    bank = mel(
+        sr=SAMPLE_RATE,
+        n_fft=params.n_fft,
+        n_mels=params.n_mels,
+        fmin=params.fmin_hz,
+        fmax=params.fmax_hz,
+        norm=None,
+        dtype=np.float32,
+    )
+    return np.ascontiguousarray(bank.T)

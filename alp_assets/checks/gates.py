@@ -1,0 +1,46 @@
+"""The gates of the stages as asset checks.
+
+Each shows what the stage itself found (``summary.json`` in its folder): a failed gate stops the
+package's run, a warning is shown and the run goes on. The checks carry the partitions of the assets, so
+a bad package stops alone.
+"""
+
+import dagster as dg
+
+from alp_assets.assets.running import plain, plain_failures
+from alp_assets.assets.workplace import Workplace, packages
+from alp_assets.errors import StageMissing
+
+GATES = (
+    ("metadata", "contract_holds", "The table could be read and rows of it hold the data contract."),
+    ("quality", "audio_quality", "Recordings, and among them normal ones where some were sent, can be used."),
+    ("clips", "standard_form", "Every clip on disk is mono, 16 kHz, 10 s, PCM16."),
+    ("clips", "enough_normals", "Every section has the normal clips that an engine needs."),
+    ("scores", "scores_complete", "Every clip that should have a score has a finite one."),
+    ("scores", "false_alarm_promise", "Unseen normals ring no more often than was promised."),
+)
+
+
+def _gate_check(stage: str, gate: str, description: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=stage, name=gate, description=description, blocking=True, partitions_def=packages)
+    def check(
+        context: dg.AssetCheckExecutionContext, workplace: dg.ResourceParam[Workplace]
+    ) -> dg.AssetCheckResult:
+        with plain_failures():
+            folder = workplace.folder(context.partition_key)
+            summary = folder.summary(stage)
+            if summary is None:
+                raise StageMissing(f"{folder.key}: the stage {stage} has not run.")
+        found = next(item for item in summary["gates"] if item["name"] == gate)
+        severity = dg.AssetCheckSeverity.ERROR if found["status"] == "failed" else dg.AssetCheckSeverity.WARN
+        return dg.AssetCheckResult(
+            passed=found["status"] == "passed",
+            severity=severity,
+            description=found["text"],
+            metadata=plain(found["figures"]),
+        )
+
+    return check
+
+
+gates = [_gate_check(*gate) for gate in GATES]

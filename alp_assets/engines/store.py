@@ -1,0 +1,63 @@
+"""Model folders: safetensors and JSON with checksums. Nothing in them can run code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alp_assets.engines.base import MODEL_FILE, Model, write_tensors
+from alp_assets.engines.selection import make_engine
+from alp_assets.errors import ModelCorrupt
+from alp_assets.files import read_json, sha256_of, write_json
+from alp_assets.params import ModelParams
+
+CARD_FILE = "model.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model read back, with its card."""
+
+    model: Model
+    card: dict[str, Any]
+
+
+def save_model(folder: Path, model: Model, engine: str, card: dict[str, Any]) -> None:
+    """Write weights and card. The card gains the engine, its settings and the checksum of the weights."""
+    weights = write_tensors(folder, model)
+    write_json(
+        folder / CARD_FILE,
+        {
+            **card,
+            "format": FORMAT,
+            "engine": engine,
+            "settings": model.settings,
+            "files": {MODEL_FILE: sha256_of(weights)},
+        },
+    )
+
+
+def load_model(folder: Path) -> StoredModel:
+    """Read a model back; ``ModelCorrupt`` when a file is missing, damaged or of another format."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    mend = "Run the models stage of its package again, or restore the folder from DVC."
+    try:
+        card = read_json(folder / CARD_FILE)
+        weights = folder / MODEL_FILE
+        if card["format"] != FORMAT:
+            raise ModelCorrupt(
+                f"{folder}: format {card['format']} is not {FORMAT}, which this version reads. {mend}"
+            )
+        if sha256_of(weights) != card["files"][MODEL_FILE]:
+            raise ModelCorrupt(f"{weights}: the bytes do not match the checksum in {CARD_FILE}. {mend}")
+        engine = make_engine(card["engine"], ModelParams())
+        return StoredModel(engine.restore(load_file(weights), card["settings"]), card)
+    except FileNotFoundError as error:
+        raise ModelCorrupt(f"{error.filename}: this file of the model is missing. {mend}") from error
+    except (KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+        raise ModelCorrupt(f"{folder}: the model cannot be read ({error!r}). {mend}") from error

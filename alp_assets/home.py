@@ -1,0 +1,26 @@
+"""Where things lie: the data root, and the Dagster instance that belongs to it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from alp_assets.files import write_bytes
+from alp_assets.params import PROJECT
+
+INSTANCE_CONFIG = PROJECT / "deploy" / "dagster.yaml"
+
+
+def data_root() -> Path:
+    """``$ALP_DATA``, else ``data/`` of the checkout."""
+    return Path(os.environ.get("ALP_DATA") or PROJECT / "data").expanduser().resolve()
+
+
+def dagster_home(root: Path) -> Path:
+    """``$DAGSTER_HOME``, else ``dagster/`` in the data root, made and configured when it is not there."""
+    chosen = os.environ.get("DAGSTER_HOME")
+    home = Path(chosen).expanduser().resolve() if chosen else root / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        write_bytes(home / "dagster.yaml", INSTANCE_CONFIG.read_bytes())
+    return home

@@ -1,0 +1,75 @@
+"""Onboarding from the command line: the job of the Dagster UI, run here and recorded in the same instance."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alp_assets.home import dagster_home
+from alp_assets.progress import Progress
+from alp_assets.stages.package import PackageFolder
+from alp_assets.stages.rejection import failed_gates, reject
+from alp_assets.stages.summary import Summary
+
+
+@dataclass(frozen=True)
+class Onboarded:
+    """How a run ended. ``reasons`` say why a package was refused or a run failed; ``run_id`` is Dagster's."""
+
+    folder: PackageFolder
+    success: bool
+    reasons: tuple[str, ...]
+    run_id: str
+
+
+def onboard(
+    folder: PackageFolder,
+    archive: Path,
+    overrides: Mapping[str, Any],
+    told: Callable[[Summary], None],
+    progress: Callable[[str], Progress],
+) -> Onboarded:
+    """Work one package through all stages. A refused package gets its letter in ``rejected/``."""
+    os.environ["DAGSTER_HOME"] = str(dagster_home(folder.data_root))
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+    import dagster as dg
+
+    from alp_assets.assets.job import assets
+    from alp_assets.assets.workplace import Workplace, packages
+    from alp_assets.checks.gates import gates
+
+    config = {"archive": str(archive.resolve()), "original_name": archive.name}
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions(str(packages.name), [folder.key])
+        result = dg.materialize(
+            [*assets, *gates],
+            partition_key=folder.key,
+            instance=instance,
+            resources={"workplace": Workplace(folder.data_root, overrides, told, progress)},
+            run_config={
+                "ops": {"upload": {"config": config}},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            tags={"customer": folder.customer},
+            raise_on_error=False,
+        )
+        reasons = () if result.success else tuple(_reasons(folder, result))
+    return Onboarded(folder, result.success, reasons, result.run_id)
+
+
+def _reasons(folder: PackageFolder, result: Any) -> list[str]:
+    """Why a run failed: gates first, then what a stage raised. Refusals write the letter."""
+    refusals, crashes = [], []
+    for event in result.all_events:
+        if event.event_type_value != "STEP_FAILURE":
+            continue
+        failure = event.step_failure_data
+        if failure.user_failure_data is not None and failure.user_failure_data.description:
+            refusals.append(failure.user_failure_data.description)
+        elif failure.error is not None:
+            error = failure.error.cause or failure.error
+            crashes.append(f"{event.step_key}: {error.message.strip()}")
+    return reject(folder) if failed_gates(folder) else refusals or crashes

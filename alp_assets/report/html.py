@@ -1,0 +1,72 @@
+"""The report of a package as one HTML page that needs nothing beside itself."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+
+from alp_assets.report import text
+from alp_assets.report.model import ClipView, ReportView, SectionView
+from alp_assets.report.plots import score_histogram, spectrogram
+
+SET_ASIDE_SHOWN = 500
+
+
+def render_report(view: ReportView) -> str:
+    """The page as text: what came and what was set aside, a line for each machine, then each in full.
+
+    Styles and images are inside the page, it loads nothing and holds no script, and whatever the customer
+    wrote is escaped. The same view gives the same text.
+    """
+    shown = view.set_aside[:SET_ASIDE_SHOWN]
+    values = {
+        "view": view,
+        "pages": [
+            _section_page(position, section) for position, section in enumerate(view.sections, start=1)
+        ],
+        "set_aside": shown,
+        "set_aside_left_out": len(view.set_aside) - len(shown),
+        "findings": text.findings(view.problems),
+        "scored": sum(section.scored for section in view.sections),
+        "flagged": sum(section.flagged for section in view.sections),
+        "scored_clips": sum(len(section.test_decisions) for section in view.sections),
+    }
+    return text.render("report.html.j2", values)
+
+
+@dataclass(frozen=True)
+class _ClipPage:
+    """A clip with its picture as a data URI."""
+
+    clip: ClipView
+    picture: str
+
+
+@dataclass(frozen=True)
+class _SectionPage:
+    """A section with its sentences and pictures. ``histogram`` is empty where there is no score to draw."""
+
+    anchor: str
+    section: SectionView
+    promise: str
+    observed: str
+    kept: str
+    histogram: str
+    clips: tuple[_ClipPage, ...]
+
+
+def _section_page(position: int, section: SectionView) -> _SectionPage:
+    has_scores = len(section.calibration_scores) or len(section.test_scores)
+    return _SectionPage(
+        anchor=f"section-{position}",
+        section=section,
+        promise=text.promise(section),
+        observed=text.observed(section),
+        kept=text.kept(section),
+        histogram=_data_uri("image/svg+xml", score_histogram(section)) if has_scores else "",
+        clips=tuple(_ClipPage(clip, _data_uri("image/png", spectrogram(clip))) for clip in section.top),
+    )
+
+
+def _data_uri(mime: str, content: bytes) -> str:
+    return f"data:{mime};base64,{b64encode(content).decode('ascii')}"

@@ -1,0 +1,218 @@
+"""Figures and findings in plain words, for the report and the letter alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from alp_assets.report.model import SectionView
+from schemas.problems import Problem, Severity
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+GROUP_ABOVE = 200  # equal findings beyond this many are told in one line
+MOST_LINES = 2_000  # a longer table would not open on a phone
+
+COSTS: dict[Severity, str] = {
+    "refusal": "stops the package",
+    "error": "set aside",
+    "warning": "only a note",
+}
+ENGINE_LETTERS = {
+    "patch_memory": "A",
+    "memory_bank": "B",
+    "meta_prototype": "C",
+    "isolation_forest": "L1",
+    "autoencoder": "L2",
+}
+MISSING = "–"
+
+_ORDER: tuple[Severity, ...] = ("refusal", "error", "warning")
+_RANGES_SHOWN = 6
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a table of problems: a single problem, or many equal ones.
+
+    ``rows`` is text such as ``7`` or ``2-4, 9``; ``value`` and ``file`` are examples where ``count``
+    is more than 1.
+    """
+
+    cost: str
+    severity: Severity
+    rows: str
+    column: str
+    value: str
+    file: str
+    problem: str
+    remedy: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Lines to show, worst first, and how many problems found no room."""
+
+    lines: tuple[Finding, ...]
+    left_out: int
+    total: int
+
+
+def findings(problems: Sequence[Problem]) -> Findings:
+    """Problems as lines: what stops the package first, then in the order of the rows.
+
+    More than ``GROUP_ABOVE`` problems that differ only in where they are become one line that counts them.
+    """
+    alike: dict[tuple[str, ...], list[Problem]] = {}
+    for problem in problems:
+        key = (problem.severity, problem.column or "", problem.problem, problem.remedy)
+        alike.setdefault(key, []).append(problem)
+    groups: list[list[Problem]] = []
+    for group in alike.values():
+        groups.extend([group] if len(group) > GROUP_ABOVE else [[problem] for problem in group])
+    groups.sort(key=lambda group: (_ORDER.index(group[0].severity), _first_row(group)))
+    shown = groups[:MOST_LINES]
+    left_out = sum(len(group) for group in groups[MOST_LINES:])
+    return Findings(tuple(_line(group) for group in shown), left_out, len(problems))
+
+
+def promise(section: SectionView) -> str:
+    """What the threshold promises, in a sentence."""
+    rate = section.promised_false_alarm_rate
+    if rate is None:
+        return "no promise"
+    rings = f"at most {percent(rate)} of normal recordings ring"
+    return rings if section.promise_supported else f"{rings}; so few normals support no lower rate"
+
+
+def observed(section: SectionView) -> str:
+    """What happened on normals that the model had not seen, in a sentence."""
+    normals, alarms = section.observed_normals, section.observed_false_alarms
+    if not normals or alarms is None:
+        return "no labelled normal recordings to check it on"
+    share = percent(alarms / normals)
+    if section.observed_interval is not None:
+        low, high = section.observed_interval
+        share += (
+            f", {percent(section.interval_confidence)} interval {_hundredfold(low)}-{_hundredfold(high)} %"
+        )
+    recordings = "recording" if normals == 1 else "recordings"
+    unseen = f"of {count(normals)} normal {recordings} the model had not seen"
+    return f"{unseen}, {count(alarms)} would have rung ({share})"
+
+
+def kept(section: SectionView) -> str:
+    """Whether the observed interval agrees with the promised rate; empty where that cannot be said."""
+    rate, interval = section.promised_false_alarm_rate, section.observed_interval
+    if rate is None or interval is None or not section.observed_normals:
+        return ""
+    if interval[0] > rate:
+        return "more than promised"
+    return "fewer than promised" if interval[1] < rate else "agrees with the promise"
+
+
+def engine(name: str | None) -> str:
+    """An engine's name with its letter."""
+    letter = ENGINE_LETTERS.get(name or "")
+    return f"{name} ({letter})" if letter else name or MISSING
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number to so many significant digits, or a dash."""
+    return MISSING if value is None else f"{value:.{digits}g}"
+
+
+def fixed(value: float | None, places: int = 3) -> str:
+    """A number to so many decimal places, or a dash."""
+    return MISSING if value is None else f"{value:.{places}f}"
+
+
+def count(value: int | None) -> str:
+    """A whole number with thousands separated, or a dash."""
+    return MISSING if value is None else f"{value:,}"
+
+
+def percent(share: float) -> str:
+    """A share in percent to one decimal place, without a needless ``.0``."""
+    return f"{_hundredfold(share)} %"
+
+
+def size(number_of_bytes: int) -> str:
+    """Bytes in the unit that suits them."""
+    value = float(number_of_bytes)
+    for unit in ("bytes", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:,.0f} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+@cache
+def environment() -> Environment:
+    """The templates of this room. Whatever a customer wrote is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("alp_assets.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(number=number, fixed=fixed, count=count, percent=percent, size=size, engine=engine)
+    made.tests["finding_group"] = lambda finding: finding.count > 1
+    return made
+
+
+def render(template: str, values: dict[str, Any]) -> str:
+    """Fill in a template. Characters that no page may hold become U+FFFD."""
+    return _UNPRINTABLE.sub("\ufffd", environment().get_template(template).render(values))
+
+
+def _hundredfold(share: float) -> str:
+    return f"{100 * share:.1f}".removesuffix(".0")
+
+
+def _first_row(group: list[Problem]) -> int:
+    return min((problem.row for problem in group if problem.row is not None), default=0)
+
+
+def _line(group: list[Problem]) -> Finding:
+    first = group[0]
+    return Finding(
+        cost=COSTS[first.severity],
+        severity=first.severity,
+        rows=_ranges(problem.row for problem in group if problem.row is not None),
+        column=first.column or "",
+        value=_example([problem.value for problem in group]),
+        file=_example([problem.file for problem in group]),
+        problem=first.problem,
+        remedy=first.remedy,
+        count=len(group),
+    )
+
+
+def _example(values: list[str | None]) -> str:
+    """The one value that all share, or the first of several with a word on the others."""
+    several = list(dict.fromkeys(value for value in values if value is not None))
+    if len(several) < 2:
+        return several[0] if several else ""
+    return f"{several[0]} and {len(several) - 1:,} more"
+
+
+def _ranges(rows: Iterable[int]) -> str:
+    ordered = sorted(set(rows))
+    if not ordered:
+        return ""
+    breaks = [i for i, (a, b) in enumerate(pairwise(ordered), start=1) if b != a + 1]
+    runs = [ordered[i:j] for i, j in pairwise([0, *breaks, len(ordered)])]
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    left = sum(map(len, runs[_RANGES_SHOWN:]))
+    return ", ".join(words[:_RANGES_SHOWN]) + (f" and {left:,} more" if left else "")

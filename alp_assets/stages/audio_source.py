@@ -1,0 +1,34 @@
+"""Opening the recordings of a package that still lie in its zip."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alp_assets.audio.decode import Recording, open_recording
+
+if TYPE_CHECKING:
+    from alp_assets.intake.archive import PackageArchive
+
+_IN_MEMORY = 32 << 20
+
+
+@contextmanager
+def opened(archive: PackageArchive, file: str, scratch: Path) -> Iterator[Recording]:
+    """Open one recording. Small ones are held in memory, large ones in a file under ``scratch``.
+
+    ``AudioUnreadable`` when the zip's entry is damaged or is no audio.
+    """
+    if archive.files[file].size <= _IN_MEMORY:
+        with open_recording(io.BytesIO(archive.read(file))) as recording:
+            yield recording
+        return
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".unpacked.") as place:
+        target = Path(place) / "recording"
+        archive.extract(file, target)
+        with target.open("rb") as stream, open_recording(stream) as recording:
+            yield recording

@@ -1,0 +1,26 @@
+"""The eight stages by name. Their modules are imported when they are first run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from alp_assets.params import Params
+from alp_assets.progress import Progress, silent
+from alp_assets.stages.package import STAGES, PackageFolder
+from alp_assets.stages.summary import Summary
+
+StageFunction = Callable[[PackageFolder, Params, Progress], Summary]
+
+
+def stage_function(name: str) -> StageFunction:
+    """The plain function of a stage; ``KeyError`` for a name that is none."""
+    if name not in STAGES:
+        raise KeyError(name)
+    function: StageFunction = getattr(import_module(f"alp_assets.stages.{name}"), name)
+    return function
+
+
+def run_stage(name: str, folder: PackageFolder, params: Params, progress: Progress = silent) -> Summary:
+    """Run one stage of a package."""
+    return stage_function(name)(folder, params, progress)

@@ -1,0 +1,189 @@
+"""Stage clips: every accepted recording in standard form (mono, 16 kHz, 10 s, PCM16)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from alp_assets.audio.standardize import CLIP_SAMPLES, CLIP_SECONDS, SAMPLE_RATE, standard_clips, write_clip
+from alp_assets.parallel import ordered_map
+from alp_assets.params import Params
+from alp_assets.progress import Progress, silent
+from alp_assets.stages.audio_source import opened
+from alp_assets.stages.metadata import read_metadata
+from alp_assets.stages.package import PackageFolder, write_summary
+from alp_assets.stages.quality import OK, read_quality
+from alp_assets.stages.summary import Gate, Summary
+from alp_assets.stages.upload import ARCHIVE_FILE
+
+if TYPE_CHECKING:
+    from alp_assets.intake.archive import PackageArchive
+
+CLIPS_FILE = "clips.parquet"
+AUDIO = "audio"
+
+
+def clips(folder: PackageFolder, params: Params, progress: Progress = silent) -> Summary:
+    """Resample, cut and write the recordings that passed, and list the clips with all that is known of them.
+
+    Clips of a recording that says where it is anomalous carry the label only where they overlap; the
+    others become ``unknown``.
+    """
+    from schemas.tables import CLIPS, table_of
+
+    folder.require("clips")
+    table = _accepted(folder)
+    with folder.publish("clips") as part:
+        (part / AUDIO).mkdir()
+        rows: list[dict[Hashable, Any]] = []
+        for done, found in enumerate(_cut(folder, table, params, part), 1):
+            rows += found
+            progress(done, len(table), "recordings standardized")
+        _make_unique(rows)
+        manifest = table_of(rows, CLIPS)
+        manifest.to_parquet(part / CLIPS_FILE, index=False)
+        return write_summary(part, _summary(manifest, part, params))
+
+
+def read_clips(folder: PackageFolder) -> pd.DataFrame:
+    """The clip manifest, a row for each clip."""
+    return pd.read_parquet(folder.stage("clips") / CLIPS_FILE)
+
+
+def clip_path(folder: PackageFolder, path: str) -> Path:
+    """Where a clip of the manifest lies."""
+    return folder.stage("clips") / path
+
+
+def _accepted(folder: PackageFolder) -> pd.DataFrame:
+    """The metadata of recordings with verdict ok, with the fingerprint of their audio."""
+    quality = read_quality(folder)
+    quality = quality.loc[quality["verdict"] == OK, ["row", "audio_sha256"]]
+    return read_metadata(folder).merge(quality, on="row", how="inner", validate="one_to_one")
+
+
+def _cut(folder: PackageFolder, table: pd.DataFrame, params: Params, part: Path) -> Iterator[list[dict[Hashable, Any]]]:
+    from alp_assets.intake.archive import open_archive
+
+    with open_archive(folder.stage("upload") / ARCHIVE_FILE, params.upload) as archive:
+        yield from ordered_map(
+            lambda record: _standardize(archive, record, params, part),
+            table.to_dict("records"),
+            params.run.threads,
+        )
+
+
+def _standardize(
+    archive: PackageArchive, record: dict[Hashable, Any], params: Params, part: Path
+) -> list[dict[Hashable, Any]]:
+    rows = []
+    with opened(archive, record["file"], part) as recording:
+        single = recording.info.duration_s <= CLIP_SECONDS
+        for number, clip in enumerate(standard_clips(recording, params.clips.channel, params.clips.min_seconds)):
+            path = f"{AUDIO}/{record['row']:06d}-{number:04d}.wav"
+            write_clip(part / path, clip)
+            about = {
+                "clip_id": record["clip_id"] if single else f"{record['clip_id']}@{clip.offset_s:.0f}s",
+                "recording": record["relative_path"],
+                "path": path,
+                "offset_s": clip.offset_s,
+                "valid_samples": clip.valid_samples,
+            }
+            rows.append({**record, **about, **_evaluation(record, clip.offset_s, clip.valid_samples)})
+    return rows
+
+
+def _evaluation(record: dict[Any, Any], offset_s: float, valid_samples: int) -> dict[str, Any]:
+    """Label and anomalous regions of one clip, in its own time."""
+    text = record["anomaly_regions"]
+    if record["label"] != "anomaly" or not isinstance(text, str) or not text or not json.loads(text):
+        return {}
+    end_s = offset_s + valid_samples / SAMPLE_RATE
+    inside = [
+        [round(max(start, offset_s) - offset_s, 6), round(min(end, end_s) - offset_s, 6)]
+        for start, end in json.loads(text)
+        if start < end_s and end > offset_s
+    ]
+    return {"anomaly_regions": json.dumps(inside), "label": "anomaly" if inside else "unknown"}
+
+
+def _make_unique(rows: list[dict[Hashable, Any]]) -> None:
+    """Give a number to a clip whose name another recording's cut has made already."""
+    taken: Counter[str] = Counter()
+    for row in rows:
+        name = row["clip_id"]
+        taken[name] += 1
+        if taken[name] > 1:
+            row["clip_id"] = f"{name}#{taken[name]}"
+
+
+def _summary(manifest: pd.DataFrame, part: Path, params: Params) -> Summary:
+    seconds = float(manifest["valid_samples"].sum()) / SAMPLE_RATE
+    figures: dict[str, int | float | str] = {
+        "clips": len(manifest),
+        "hours": round(seconds / 3600, 4),
+        "padded": int((manifest["valid_samples"] < CLIP_SAMPLES).sum()),
+        "bytes": sum(path.stat().st_size for path in (part / AUDIO).iterdir()),
+    }
+    counts = _counts(manifest)
+    gates = (_standard_form(manifest, part), _enough_normals(counts, params.models.min_normals))
+    return Summary("clips", figures, gates, {"sections": counts})
+
+
+def _counts(manifest: pd.DataFrame) -> pd.DataFrame:
+    sections = manifest.groupby(["machine_type", "section_id"], sort=True)
+    rows = [
+        {
+            "machine_type": machine_type,
+            "section_id": section_id,
+            "source_normals": int(((part["split"] == "train") & (part["domain"] == "source")).sum()),
+            "target_normals": int(((part["split"] == "train") & (part["domain"] == "target")).sum()),
+            "test": int((part["split"] == "test").sum()),
+            "supplemental": int((part["split"] == "supplemental").sum()),
+        }
+        for (machine_type, section_id), part in sections
+    ]
+    columns = ["machine_type", "section_id", "source_normals", "target_normals", "test", "supplemental"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _standard_form(manifest: pd.DataFrame, part: Path) -> Gate:
+    """Read every header back: what is on disk is what counts."""
+    import soundfile as sf
+
+    wrong = []
+    for path in manifest["path"]:
+        info = sf.info(part / path)
+        form = (info.samplerate, info.channels, info.frames, info.subtype)
+        if form != (SAMPLE_RATE, 1, CLIP_SAMPLES, "PCM_16"):
+            wrong.append(path)
+    figures = {"clips": len(manifest), "not_standard": len(wrong)}
+    if not len(manifest):
+        return Gate("standard_form", "failed", "No clip could be made.", figures)
+    if wrong:
+        return Gate("standard_form", "failed", f"Not in standard form: {', '.join(wrong[:5])}", figures)
+    return Gate("standard_form", "passed", f"All {len(manifest)} clips are mono, 16 kHz, 10 s, PCM16.", figures)
+
+
+def _enough_normals(counts: pd.DataFrame, least: int) -> Gate:
+    normals = counts["source_normals"] + counts["target_normals"]
+    few = counts[normals < least]
+    figures = {
+        "sections": len(counts),
+        "too_few": len(few),
+        "fewest": int(np.min(normals)) if len(counts) else 0,
+    }
+    if len(few):
+        names = ", ".join(f"{row.machine_type}/{row.section_id}" for row in few.itertuples())
+        text = (
+            f"Fewer than {least} normal clips in {names}. They can only be scored with a model of an earlier "
+            "package; send 3 to 10 normal recordings of each."
+        )
+        return Gate("enough_normals", "warned", text, figures)
+    return Gate("enough_normals", "passed", f"Every section has {least} normal clips or more.", figures)

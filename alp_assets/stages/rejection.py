@@ -1,0 +1,47 @@
+"""What a refused package gets: a letter that says exactly what to mend, in ``rejected/``."""
+
+from __future__ import annotations
+
+import shutil
+
+from alp_assets.files import write_bytes
+from alp_assets.report.letter import render_letter
+from alp_assets.stages.metadata import PROBLEMS_FILE, read_problems
+from alp_assets.stages.package import REJECTED, STAGES, PackageFolder
+from alp_assets.stages.quality import read_quality, recording_problems
+from schemas.problems import Problem, problems_frame
+
+LETTER_FILE = "letter.html"
+
+
+def reject(folder: PackageFolder, error: str = "") -> list[str]:
+    """Write letter and list of problems from what the stages found; returns the reasons.
+
+    ``error`` is what ended the run where no gate did, and is a reason only then.
+    """
+    reasons = failed_gates(folder) or [error or "The run ended before the package was through."]
+    problems = known_problems(folder)
+    with folder.publish(REJECTED) as part:
+        page = render_letter(folder.customer, folder.package, reasons, problems)
+        write_bytes(part / LETTER_FILE, page.encode())
+        problems_frame(problems).to_csv(
+            part / PROBLEMS_FILE, index=False, encoding="utf-8-sig", lineterminator="\n"
+        )
+    return reasons
+
+
+def withdraw(folder: PackageFolder) -> None:
+    """Take back a rejection, because the package got through."""
+    shutil.rmtree(folder.stage(REJECTED), ignore_errors=True)
+
+
+def failed_gates(folder: PackageFolder) -> list[str]:
+    """What the failed gates of the package say, in the order of the stages."""
+    summaries = [found for name in STAGES if (found := folder.summary(name)) is not None]
+    return [gate["text"] for found in summaries for gate in found["gates"] if gate["status"] == "failed"]
+
+
+def known_problems(folder: PackageFolder) -> list[Problem]:
+    """Every problem of table and recordings that the stages that ran have found."""
+    problems = read_problems(folder) if folder.summary("metadata") else []
+    return problems + (recording_problems(read_quality(folder)) if folder.summary("quality") else [])

@@ -1,0 +1,66 @@
+"""Scoring a recording that belongs to no package, with a section's champion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from alp_assets.audio.standardize import CLIP_SECONDS
+from alp_assets.decision.severity import severity
+from alp_assets.engines.store import load_model
+from alp_assets.errors import AlpError, AudioUnreadable
+from alp_assets.params import EmbeddingParams, Params
+from alp_assets.registry.registry import Registry, verify
+from alp_assets.stages.embeddings import embed_file
+from alp_assets.stages.models import read_threshold
+from schemas.sections import Section
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """The score of ten seconds of a recording, and how it compares with the threshold."""
+
+    recording: str
+    offset_s: float
+    score: float
+    severity: float
+    decision: str
+    threshold: float
+    model: str
+
+
+def score_file(data_root: Path, section: Section, recording: Path, params: Params) -> list[ClipScore]:
+    """Cut a recording as a package's would be and score every clip with the section's champion."""
+    champion = Registry(data_root).champion(section)
+    if champion is None:
+        raise AlpError(f"{section}: cannot score, there is no model yet. Onboard a package with normals of it.")
+    verify(champion)
+    stored = load_model(champion.folder)
+    encoder = stored.card["encoder"]
+    same = EmbeddingParams.model_validate({"encoder": encoder["name"], encoder["name"]: encoder["settings"]})
+    try:
+        embeddings = embed_file(recording, params.model_copy(update={"embeddings": same}))
+    except FileNotFoundError as error:
+        raise AlpError(f"{recording}: no such file.") from error
+    except AudioUnreadable as error:
+        raise AlpError(f"{recording}: {error}.") from error
+    if not len(embeddings):
+        raise AlpError(f"{recording}: shorter than {params.clips.min_seconds:g} s, which is the least.")
+    threshold = read_threshold(champion.folder)
+    values = stored.model.score(embeddings)
+    calibration = np.array([item["score"] for item in threshold["calibration"]])
+    grades = severity(values, calibration, threshold["value"])
+    return [
+        ClipScore(
+            recording=str(recording),
+            offset_s=float(CLIP_SECONDS * number),
+            score=float(value),
+            severity=round(float(grade), 2),
+            decision="anomaly" if value > threshold["value"] else "normal",
+            threshold=threshold["value"],
+            model=champion.version,
+        )
+        for number, (value, grade) in enumerate(zip(values, grades, strict=True))
+    ]

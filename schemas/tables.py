@@ -1,0 +1,101 @@
+"""The tables that ALP keeps beside the customer's: what each column holds, checked before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa
+
+
+def _text(checks: pa.Check | None = None, *, unique: bool = False, nullable: bool = False) -> pa.Column:
+    return pa.Column(str, checks, unique=unique, nullable=nullable)
+
+
+def table_of(rows: Sequence[Mapping[Hashable, Any]], schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """A table with the schema's columns and types, from rows that may hold more; checked."""
+    frame = pd.DataFrame(list(rows), columns=list(schema.columns))
+    types = {name: str(column.dtype) for name, column in schema.columns.items()}
+    frame = frame.astype({name: "str" if kind.startswith("string") else kind for name, kind in types.items()})
+    return schema.validate(frame)
+
+
+QUALITY = pa.DataFrameSchema(
+    {
+        "recording": _text(),
+        "clip_id": _text(unique=True),
+        "file": _text(),
+        "row": pa.Column("int64"),
+        "machine_type": _text(),
+        "section_id": _text(),
+        "split": _text(pa.Check.isin(["train", "test", "supplemental"])),
+        "verdict": _text(pa.Check.isin(["ok", "set aside"])),
+        "reasons": _text(),
+        "warnings": _text(),
+        "container": _text(),
+        "subtype": _text(),
+        "sample_rate_hz": pa.Column("int64", pa.Check.ge(0)),
+        "channels": pa.Column("int64", pa.Check.ge(0)),
+        "duration_s": pa.Column("float64", pa.Check.ge(0)),
+        "rms_dbfs": pa.Column("float64", nullable=True),
+        "peak_dbfs": pa.Column("float64", nullable=True),
+        "clipping_ratio": pa.Column("float64", pa.Check.in_range(0, 1), nullable=True),
+        "silence_ratio": pa.Column("float64", pa.Check.in_range(0, 1), nullable=True),
+        "dropout_ratio": pa.Column("float64", pa.Check.in_range(0, 1), nullable=True),
+        "dc_offset": pa.Column("float64", nullable=True),
+        "bandwidth_hz": pa.Column("float64", pa.Check.ge(0), nullable=True),
+        "audio_sha256": _text(),
+    },
+    strict=True,
+    ordered=True,
+)
+"""One row for each recording of the metadata. Measures are empty where nothing could be decoded."""
+
+CLIPS = pa.DataFrameSchema(
+    {
+        "clip_id": _text(unique=True),
+        "recording": _text(),
+        "path": _text(unique=True),
+        "offset_s": pa.Column("float64", pa.Check.ge(0)),
+        "valid_samples": pa.Column("int64", pa.Check.in_range(1, 160_000)),
+        "audio_sha256": _text(),
+        "machine_type": _text(),
+        "section_id": _text(),
+        "split": _text(pa.Check.isin(["train", "test", "supplemental"])),
+        "domain": _text(pa.Check.isin(["source", "target"])),
+        "label": _text(pa.Check.isin(["normal", "anomaly", "unknown"])),
+        "recorded_at": pa.Column("datetime64[us]", nullable=True),
+        "mic_position_id": _text(nullable=True),
+        "noise_id": _text(nullable=True),
+        "speed_level": _text(nullable=True),
+        "load_level": _text(nullable=True),
+        "operating_condition": _text(nullable=True),
+        "snr_db": pa.Column("float64", nullable=True),
+        "supp_type": _text(nullable=True),
+        "anomaly_type": _text(nullable=True),
+        "anomaly_regions": _text(nullable=True),
+    },
+    strict=True,
+    ordered=True,
+)
+"""One row for each standard clip, in the order of the table that the customer sent."""
+
+SCORES = pa.DataFrameSchema(
+    {
+        "clip_id": _text(unique=True),
+        "recording": _text(),
+        "machine_type": _text(),
+        "section_id": _text(),
+        "domain": _text(),
+        "split": _text(),
+        "score": pa.Column("float64"),
+        "severity": pa.Column("float64", pa.Check.in_range(0, 100)),
+        "decision": _text(pa.Check.isin(["normal", "anomaly"])),
+        "threshold": pa.Column("float64"),
+        "label": _text(pa.Check.isin(["normal", "anomaly", "unknown"])),
+    },
+    strict=True,
+    ordered=True,
+)
+"""One row for each scored clip. Higher scores are more anomalous; ``decision`` compares with ``threshold``."""

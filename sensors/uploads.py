@@ -1,0 +1,60 @@
+"""The upload sensor: a zip in the inbox becomes a partition and one run."""
+
+import dagster as dg
+
+from alp_assets.assets.job import onboard
+from alp_assets.assets.workplace import Workplace, packages
+from alp_assets.files import write_bytes
+from sensors.inbox import Arrival, Scan, load_cursor, save_cursor, scan_inbox
+
+INTERVAL_S = 2
+MOST_AT_ONCE = 20
+COMPLAINT = ".problem.txt"
+
+
+@dg.sensor(
+    name="uploads",
+    job=onboard,
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Watches inbox/<customer>/<package>.zip; one run for each content.",
+)
+def uploads(context: dg.SensorEvaluationContext, workplace: dg.ResourceParam[Workplace]) -> dg.SensorResult:
+    """Add a partition and ask for a run for every zip that has arrived; report what cannot be taken."""
+    scan = scan_inbox(workplace.data_root, load_cursor(context.cursor), MOST_AT_ONCE)
+    for name, complaint in scan.complaints.items():
+        context.log.warning(f"{name}: {complaint}")
+        _leave_note(workplace, name, complaint)
+    keys = [arrival.folder.key for arrival in scan.arrivals]
+    return dg.SensorResult(
+        run_requests=[_request(arrival) for arrival in scan.arrivals],
+        dynamic_partitions_requests=[packages.build_add_request(keys)] if keys else [],
+        asset_events=[_observation(name, text) for name, text in scan.complaints.items()],
+        skip_reason=None if keys else _why_nothing(scan),
+        cursor=save_cursor(scan.seen),
+    )
+
+
+def _request(arrival: Arrival) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{arrival.folder.key}:{arrival.sha256}",
+        partition_key=arrival.folder.key,
+        tags={"customer": arrival.folder.customer, "sha256": arrival.sha256[:16]},
+    )
+
+
+def _observation(name: str, complaint: str) -> dg.AssetObservation:
+    return dg.AssetObservation(asset_key="upload", metadata={"inbox_file": name, "complaint": complaint})
+
+
+def _leave_note(workplace: Workplace, name: str, complaint: str) -> None:
+    """Tell the sender where they look: beside the file."""
+    place = workplace.data_root / "inbox" / name
+    write_bytes(place.with_name(place.name + COMPLAINT), f"{complaint}\n".encode())
+
+
+def _why_nothing(scan: Scan) -> str:
+    reasons = [f"{name}: {complaint}" for name, complaint in scan.complaints.items()]
+    if scan.waiting:
+        reasons.append(f"still arriving: {', '.join(scan.waiting)}")
+    return "; ".join(reasons) or "Nothing new in the inbox."
