@@ -1,18 +1,35 @@
 # Every target sets up what it needs: a machine with Python 3.11 to 3.13, git and make is enough.
-VENV := .venv/bin
+BIN := .venv/bin
+UV = $(shell command -v uv || echo $(BIN)/uv)
 export DAGSTER_DISABLE_TELEMETRY := 1
 export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := False
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test lint ui bench lock clean
+.PHONY: demo test lint ui bench lock
 
-.venv/installed: requirements.lock requirements-cpu.lock pyproject.toml tools/install.sh
-	@sh tools/install.sh
+demo: .venv/installed  ## onboard a synthetic customer
+	@$(BIN)/alp demo
 
-UV ?= $(shell command -v uv || echo .venv/bin/uv)
+test: lint  ## all checks of the code and all tests
+	@$(BIN)/pytest -n 2
+
+lint: .venv/installed  ## style, types, and who may import whom
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+ui: .venv/installed  ## Dagster on http://localhost:3000, sensors on; ALP_DATA names the data root
+	@DAGSTER_HOME="$$($(BIN)/alp home)" $(BIN)/dagster dev -w workspace.yaml $(ARGS)
+
+bench: .venv/installed  ## measure; see bench/
+	@$(BIN)/python -m bench $(ARGS)
 
 lock:  ## compile requirements.lock anew from pyproject.toml
 	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 	    --fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	    --quiet --output-file requirements.lock $(ARGS)
+
+.venv/installed: requirements.lock requirements-cpu.lock pyproject.toml tools/install.sh
+	@sh tools/install.sh

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from alp_assets.assets.report import report
-from alp_assets.assets.running import OWNERS
+from alp_assets.assets.running import OWNERS, Metadata
 from alp_assets.assets.workplace import Workplace, packages
 
 SNAPSHOT_TAKEN = "snapshot_taken"
@@ -44,7 +44,7 @@ def versioned(
         context.log.warning(str(error))
         yield _result("failed", False, {}, str(error))
         return
-    figures = {
+    figures: Metadata = {
         "content_hash": taken.content_hash,
         "model_versions": taken.models,
         "pushed": taken.pushed,
@@ -54,7 +54,7 @@ def versioned(
 
 
 def _result(
-    version: str, passed: bool, figures: dict[str, dg.MetadataValue | str | int | bool], text: str
+    version: str, passed: bool, figures: Metadata, text: str
 ) -> dg.MaterializeResult[None]:
     check = dg.AssetCheckResult(
         check_name=SNAPSHOT_TAKEN, passed=passed, severity=dg.AssetCheckSeverity.WARN, description=text

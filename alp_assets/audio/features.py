@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -21,11 +22,13 @@ def log_mel(samples: FloatArray, params: LogmelParams) -> FloatArray:
     Power spectra of Hann-windowed frames that lie wholly inside the samples, Slaney mel filters.
     The scale is such that a band's value is the power of the sound in it relative to full scale.
     """
+    from scipy import fft
+
     if samples.size < params.n_fft:
         samples = np.pad(samples, (0, params.n_fft - samples.size))
     frames = np.lib.stride_tricks.sliding_window_view(samples, params.n_fft)[:: params.hop_length]
     window, bank = _window(params.n_fft), _mel_bank(params)
-    spectrum = np.fft.rfft(frames * window, axis=1)
+    spectrum = fft.rfft(frames * window, axis=1)
     power = spectrum.real**2 + spectrum.imag**2
     power *= 2 / (window.sum() ** 2)
     mel = power.astype(np.float32, copy=False) @ bank
@@ -40,17 +43,32 @@ def _window(n_fft: int) -> FloatArray:
 
 
 @lru_cache(maxsize=8)
-def _mel_bank(params: LogmelParams) -> npt.NDArray[np.float32]:
-    """Filters with a peak of 1, (n_fft // 2 + 1, n_mels)."""
-    from librosa.filters import mel
+def _mel_bank(params: LogmelParams) -> FloatArray:
+    """Triangular filters with a peak of 1, (n_fft // 2 + 1, n_mels).
 
-    bank = mel(
-        sr=SAMPLE_RATE,
-        n_fft=params.n_fft,
-        n_mels=params.n_mels,
-        fmin=params.fmin_hz,
-        fmax=params.fmax_hz,
-        norm=None,
-        dtype=np.float32,
-    )
-    return np.ascontiguousarray(bank.T)
+    The same as ``librosa.filters.mel`` with ``norm=None``, whose package takes seconds to import.
+    """
+    bins = np.fft.rfftfreq(params.n_fft, 1 / SAMPLE_RATE)
+    lowest, highest = _mel(params.fmin_hz), _mel(params.fmax_hz)
+    corners = _hertz(np.linspace(lowest, highest, params.n_mels + 2))
+    offsets = corners[:, None] - bins
+    widths = np.diff(corners)[:, None]
+    rising, falling = -offsets[:-2] / widths[:-1], offsets[2:] / widths[1:]
+    return np.ascontiguousarray(np.maximum(0, np.minimum(rising, falling)).T.astype(np.float32))
+
+
+_HZ_PER_MEL = 200 / 3
+_LINEAR_TO_HZ = 1_000.0
+_LOG_STEP = math.log(6.4) / 27
+
+
+def _mel(frequency: float) -> float:
+    """Slaney's mel scale (Auditory Toolbox, 1998): linear up to 1 kHz, logarithmic above."""
+    if frequency < _LINEAR_TO_HZ:
+        return frequency / _HZ_PER_MEL
+    return _LINEAR_TO_HZ / _HZ_PER_MEL + math.log(frequency / _LINEAR_TO_HZ) / _LOG_STEP
+
+
+def _hertz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    knee = _LINEAR_TO_HZ / _HZ_PER_MEL
+    return np.where(mels < knee, _HZ_PER_MEL * mels, _LINEAR_TO_HZ * np.exp(_LOG_STEP * (mels - knee)))

@@ -123,12 +123,14 @@ class _Meter:
 
     def _add_spectrum(self, x: FloatArray) -> None:
         """Add the power of segments spread evenly over the recording (Welch, Hann window)."""
+        from scipy import fft
+
         share = math.ceil(_MAX_SEGMENTS * x.size / max(self.frames, 1))
         if x.size < _FFT:
             x = np.pad(x, (0, _FFT - x.size))
         starts = np.unique(np.linspace(0, x.size - _FFT, min(share, x.size // _FFT) or 1).astype(int))
         segments = x[starts[:, None] + np.arange(_FFT)] * np.hanning(_FFT).astype(np.float32)
-        spectrum = np.fft.rfft(segments, axis=1)
+        spectrum = fft.rfft(segments, axis=1)
         self.power += (spectrum.real**2 + spectrum.imag**2).sum(axis=0)
         self.segments += len(starts)
 

@@ -88,7 +88,7 @@ def _standardize(
         for number, clip in enumerate(standard_clips(recording, params.clips.channel, params.clips.min_seconds)):
             path = f"{AUDIO}/{record['row']:06d}-{number:04d}.wav"
             write_clip(part / path, clip)
-            about = {
+            about: dict[Hashable, Any] = {
                 "clip_id": record["clip_id"] if single else f"{record['clip_id']}@{clip.offset_s:.0f}s",
                 "recording": record["relative_path"],
                 "path": path,
@@ -99,7 +99,7 @@ def _standardize(
     return rows
 
 
-def _evaluation(record: dict[Any, Any], offset_s: float, valid_samples: int) -> dict[str, Any]:
+def _evaluation(record: dict[Hashable, Any], offset_s: float, valid_samples: int) -> dict[Hashable, Any]:
     """Label and anomalous regions of one clip, in its own time."""
     text = record["anomaly_regions"]
     if record["label"] != "anomaly" or not isinstance(text, str) or not text or not json.loads(text):

@@ -31,7 +31,7 @@ DATA_DOCS = "data_docs"
 OK, SET_ASIDE = "ok", "set aside"
 CONTAINERS = ("WAV", "FLAC", "OGG", "AIFF", "W64", "RF64", "CAF")
 _SHOWN = 20
-_NOTHING: dict[str, object] = {
+_NOTHING: dict[Hashable, object] = {
     "container": "",
     "subtype": "",
     "sample_rate_hz": 0,
@@ -117,12 +117,12 @@ def _examine(archive: PackageArchive, job: _Job, params: Params, scratch: Path) 
                 measures = measure(recording, params.clips.channel, params.quality)
                 reasons, more = _judge_sound(measures, params.quality)
                 warnings += more
-                found = {**_form(info), **asdict(measures)}
+                found = _form(info) | dict(asdict(measures))
                 del found["non_finite"]
     except AudioUnreadable as error:
         reasons = [f"{_sentence(str(error))} → Export it again as a 16-bit WAV and send it in a new package."]
         warnings, found = [], dict(_NOTHING)
-    verdict = {
+    verdict: dict[Hashable, object] = {
         "verdict": SET_ASIDE if reasons else OK,
         "reasons": "\n".join(reasons),
         "warnings": "\n".join(warnings),
@@ -130,7 +130,7 @@ def _examine(archive: PackageArchive, job: _Job, params: Params, scratch: Path) 
     return {**job.about, **verdict, **found}
 
 
-def _form(info: AudioInfo) -> dict[str, object]:
+def _form(info: AudioInfo) -> dict[Hashable, object]:
     return {
         "container": info.container,
         "subtype": info.subtype,

@@ -28,6 +28,7 @@ from schemas.sections import Section
 
 SCORES_FILE = "scores.csv"
 METRICS_FILE = "metrics.json"
+HEADLINE_FILE = "headline.json"
 ROC_FILE = "roc.csv"
 COLUMNS = (
     "clip_id",
@@ -93,6 +94,7 @@ def scores(folder: PackageFolder, params: Params, progress: Progress = silent) -
         _roc(table).to_csv(part / ROC_FILE, index=False, lineterminator="\n")
         metrics = _metrics([item.entry for item in found], table, params)
         write_json(part / METRICS_FILE, metrics)
+        write_json(part / HEADLINE_FILE, _headline(metrics))
         return write_summary(part, _summary(table, metrics, clips))
 
 
@@ -250,6 +252,15 @@ def _metrics(entries: list[dict[str, Any]], table: pd.DataFrame, params: Params)
         },
         "parameters": params.model_dump(mode="json", exclude={"packages", "synth", "run"}),
     }
+
+
+def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The few figures that are worth comparing between runs, as `dvc metrics show` prints them."""
+    observed = [entry["observed"] for entry in metrics["sections"] if entry.get("observed")]
+    normals = sum(item["normals"] for item in observed)
+    alarms = sum(item["false_alarms"] for item in observed)
+    figures = {name: value for name, value in metrics["overall"].items() if name != "note" and value is not None}
+    return {**figures, "flagged": metrics["counts"]["flagged"], "false_alarm_rate": alarms / normals if normals else None}
 
 
 def _overall_note(scored: list[dict[str, Any]]) -> str:

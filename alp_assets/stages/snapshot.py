@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,10 +39,13 @@ def snapshot(folder: PackageFolder, params: Params) -> Snapshot:
     """
     from dvc.exceptions import DvcException
 
-    root = _repository(folder.data_root)
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
-        with folder.lock(), _opened(root) as repo:
-            return _take(repo, root, folder, params)
+        with folder.lock(), redirect_stdout(io.StringIO()):
+            root = _repository(folder.data_root)
+            with _opened(root) as repo:
+                return _take(repo, root, folder, params)
     except DvcException as error:
         raise SnapshotFailed(
             f"{folder.key}: DVC could not version the package ({error}). Its results are whole; run "
@@ -101,9 +106,8 @@ def _repository(data_root: Path) -> Path:
 
 @contextmanager
 def _opened(root: Path) -> Iterator[Repo]:
-    """DVC's repository, its lock waited for. DVC resolves some paths against the working directory."""
+    """DVC's repository, its lock waited for."""
     from dvc.repo import Repo
 
-    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     with Repo(str(root), _wait_for_lock=True) as repo:
         yield repo

@@ -17,7 +17,7 @@ import wave
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
@@ -369,7 +369,9 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(entry, data)
 
 
-def _in_order(make: Callable[[_Task], _Recording], tasks: Iterator[_Task], threads: int) -> Generator[_Recording]:
+def _in_order(
+    make: Callable[[_Task], _Recording], tasks: Iterator[_Task], threads: int
+) -> Generator[_Recording, None, None]:
     """What the threads make, in the order of the tasks, with no more than two a thread ahead."""
     with ThreadPoolExecutor(threads) as pool:
         ahead: deque[Future[_Recording]] = deque(pool.submit(make, task) for task in islice(tasks, 2 * threads))

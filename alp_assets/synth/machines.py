@@ -331,5 +331,10 @@ def _run_click(
 ) -> Signal:
     kernel = ringing(np.random.default_rng(click.kernel_seed), sample_rate_hz, click.ring_hz, click.decay_s)
     starts = np.flatnonzero(np.diff(np.floor(cycles - click.at))) + 1
-    gains = gain * click.gain * gain_of(rng.normal(0.0, _VARIATION_DB)) * 10.0 ** (rng.normal(0.0, 0.7, len(starts)) / 20.0)
+    gains = (
+        gain
+        * click.gain
+        * gain_of(rng.normal(0.0, _VARIATION_DB))
+        * 10.0 ** (rng.normal(0.0, 0.7, len(starts)) / 20.0)
+    )
     return place(len(cycles), kernel, starts, gains)

@@ -115,9 +115,9 @@ def test_clean_path():
 def test_a_table_of_wrong_paths_is_quick():
     names = [f"audio/line{i % 7}/fan_{i:05d}.wav" for i in range(20_000)]
     resolver = PathResolver(names)
-    start = time.perf_counter()
+    start = time.process_time()
     assert not any(resolver.resolve(name.replace("fan", "fun")).name for name in names)
-    assert time.perf_counter() - start < 12
+    assert time.process_time() - start < 12
 
 
 PART = st.text("abcxyzABC가나다펌프éüÅ012 _-", min_size=1, max_size=6).filter(lambda part: part == part.strip())
