@@ -72,7 +72,7 @@ def schema_metadata(schema: Any) -> dg.TableSchema:
         columns=[
             dg.TableColumn(
                 name,
-                str(column.dtype),
+                str(column.dtype).removesuffix("[pyarrow]"),
                 description=column.description,
                 constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=column.unique),
             )

@@ -21,6 +21,10 @@ FloatArray = npt.NDArray[np.float32]
 BLOCK_FRAMES = 1 << 19
 """Frames read at a time: 11 s at 48 kHz, so that a recording of hours needs no more memory."""
 
+_TO_THE_END = 0xFFFF_FFFF
+_UNKNOWN_SIZES = frozenset({0, 0x7FFF_0000, 0x7FFF_F000, 0x7FFF_FF00, 0x7FFF_FFFF, 0x8000_0000})
+"""Data sizes that GStreamer, SoX and arecord write when they cannot go back to the header."""
+
 
 @dataclass(frozen=True)
 class AudioInfo:
@@ -75,7 +79,7 @@ def open_recording(stream: BinaryIO) -> Iterator[Recording]:
     if head[:4] in (b"RIFF", b"RF64") and _wav_sample_rate(head) == 0:
         raise AudioUnreadable("the header gives a sample rate of 0 Hz")
     try:
-        file = sf.SoundFile(stream)
+        file = sf.SoundFile(_with_sound_to_the_end(stream, head))
     except (RuntimeError, OSError, TypeError, ValueError) as error:
         raise AudioUnreadable(f"this is not audio that can be read{_looks_like(head)}") from error
     with file:
@@ -133,11 +137,46 @@ def _wav_sample_rate(head: bytes) -> int | None:
 
 
 def _declared_frames(head: bytes, file: sf.SoundFile) -> int:
-    """Frames by the size of the data chunk; streaming recorders that write 0 or the maximum don't say."""
+    """Frames by the size of the data chunk; that of a recorder which streams says nothing."""
     frame_bytes = 0
     for name, start, size in _chunks(head):
         if name == b"fmt " and start + 14 <= len(head):
             frame_bytes = struct.unpack_from("<H", head, start + 12)[0]
-        if name == b"data" and frame_bytes and 0 < size < 0xFFFF_FF00:
-            return int(size // frame_bytes)
+        if name == b"data":
+            known = frame_bytes and size < 0xFFFF_FF00 and size not in _UNKNOWN_SIZES
+            return int(size // frame_bytes if known else file.frames)
     return int(file.frames)
+
+
+def _with_sound_to_the_end(stream: BinaryIO, head: bytes) -> BinaryIO | _OtherHead:
+    """The stream, with the size that libsndfile follows to the end where a WAV was never finished.
+
+    A recorder that loses power leaves a data size of 0, and a size of the whole file that ends there or
+    says nothing; libsndfile would find no samples in it.
+    """
+    if head[:4] != b"RIFF" or len(head) < 12:
+        return stream
+    (whole,) = struct.unpack_from("<I", head, 4)
+    for name, start, size in _chunks(head):
+        if name == b"data" and size == 0 and (whole + 8 <= start or whole == _TO_THE_END):
+            return _OtherHead(stream, head[: start - 4] + struct.pack("<I", _TO_THE_END))
+        if name == b"data":
+            break
+    return stream
+
+
+class _OtherHead:
+    """A file that reads as if it began with other bytes."""
+
+    def __init__(self, stream: BinaryIO, head: bytes) -> None:
+        self._stream = stream
+        self._head = head
+        self.seek = stream.seek
+        self.tell = stream.tell
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes from where the file stands."""
+        position = self.tell()
+        data = self._stream.read(size)
+        changed = self._head[position : position + len(data)]
+        return changed + data[len(changed) :]

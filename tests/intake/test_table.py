@@ -79,16 +79,17 @@ def test_hangul_that_is_valid_utf_8_by_chance_is_read_as_hangul():
     assert cells(read_table(as_csv([HEADER, row], encoding="cp949"), "m.csv")) == [row]
 
 
-@pytest.mark.parametrize("word", ["25°C", "é", "Škoda", "Öl ű", "ф"])
+@pytest.mark.parametrize("word", ["25°C", "é", "Škoda", "Öl ű", "kažu", "ф"])
 def test_other_letters_in_utf_8_stay(word):
     row = ["audio/1.wav", "fan", word, "2024-03-05"]
     assert cells(read_table(as_csv([HEADER, row]), "m.csv")) == [row]
 
 
 def test_damaged_utf_8_is_refused_with_its_line_and_never_read_as_cp949():
-    rows = [["relative_path", "machine_type", "section_id", "recorded_at"], *[ROW] * 5]
+    rows = [HEADER, *[["°.wav", "펌프", "1", "2024"]] * 5]
     data = bytearray(as_csv(rows))
-    data[data.rindex("호".encode()) + 1] = 0xFF
+    data[data.rindex("펌".encode())] = 0x81
+    assert "걥뚰봽" in data.decode("cp949")
     (problem,) = refusal(bytes(data))
     assert "line 6" in problem.problem
 
