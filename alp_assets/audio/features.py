@@ -30,7 +30,7 @@ def log_mel(samples: FloatArray, params: LogmelParams) -> FloatArray:
     window, bank = _window(params.n_fft), _mel_bank(params)
     spectrum = fft.rfft(frames * window, axis=1)
     power = spectrum.real**2 + spectrum.imag**2
-    power *= 2 / (window.sum() ** 2)
+    power *= 2 / (params.n_fft * float(window @ window))
     mel = power.astype(np.float32, copy=False) @ bank
     result: FloatArray = (10 * np.log10(np.maximum(mel, POWER_FLOOR))).T
     return result

@@ -69,6 +69,7 @@ class _Meter:
     segments: int = 0
     power: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(_FFT // 2 + 1))
 
+    @np.errstate(over="ignore", invalid="ignore")
     def add(self, x: FloatArray) -> None:
         """Take in the next samples (n,)."""
         if not np.isfinite(x.sum()):
@@ -77,7 +78,7 @@ class _Meter:
             x = np.where(finite, x, 0).astype(np.float32)
         peak = max(float(x.max()), -float(x.min()))
         self.total += float(x.sum(dtype=np.float64))
-        self.energy += float(np.dot(x, x))
+        self.energy += float(np.einsum("i,i->", x, x, dtype=np.float64))
         self.peak = max(self.peak, peak)
         if peak >= FULL_SCALE:
             self.clipped += int(np.count_nonzero(np.abs(x) >= FULL_SCALE))
@@ -126,6 +127,8 @@ class _Meter:
         from scipy import fft
 
         share = math.ceil(_MAX_SEGMENTS * x.size / max(self.frames, 1))
+        if x.size < _FFT <= self.frames:
+            return  # the last few samples of a longer recording: their sharp ends would look like bandwidth
         if x.size < _FFT:
             x = np.pad(x, (0, _FFT - x.size))
         starts = np.unique(np.linspace(0, x.size - _FFT, min(share, x.size // _FFT) or 1).astype(int))

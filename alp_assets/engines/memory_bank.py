@@ -11,6 +11,7 @@ distance.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,7 +139,8 @@ def _rows_by_domain(domains: npt.NDArray[np.str_]) -> dict[str, npt.NDArray[np.i
 
 
 def _flat(embeddings: FloatArray) -> FloatArray:
-    return embeddings.reshape(len(embeddings), -1).astype(np.float32, copy=False)
+    width = math.prod(embeddings.shape[1:])
+    return embeddings.reshape(len(embeddings), width).astype(np.float32, copy=False)
 
 
 def _within_spread(flat: FloatArray, rows: dict[str, npt.NDArray[np.intp]]) -> FloatArray:

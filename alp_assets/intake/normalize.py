@@ -206,7 +206,8 @@ def _name_clips(table: pd.DataFrame) -> set[int]:
     unnamed = table["clip_id"].isna()
     paths = table.loc[unnamed, "relative_path"]
     names = _default_names(paths.dropna().unique(), set(table["clip_id"].dropna()))
-    table.loc[unnamed, "clip_id"] = paths.map(names)
+    filled = [names.get(path) for path in paths.tolist()]
+    table.loc[unnamed, "clip_id"] = pd.Series(filled, index=paths.index, dtype="str")
     return set(table.index[unnamed])
 
 

@@ -46,8 +46,8 @@ class Plan:
 def models(folder: PackageFolder, params: Params, progress: Progress = silent) -> Summary:
     """Fit, calibrate and register every section, several at a time.
 
-    A section with too few normals gets a plan that says so and no model; the champion of an earlier
-    package may still score it.
+    A section without normals in this package, or with too few in all, gets a plan that says so and no
+    model; its champion may still score it.
     """
     from alp_assets.registry.registry import Registry
 
@@ -118,6 +118,8 @@ def _fit_section(
     engine, reason = choice.engine.name, choice.reason
     place.mkdir()
     try:
+        if not corpus.own.any():
+            raise TooFewNormals("no normals yet: send 3 to 10 normal recordings of this machine")
         if len(domains) < params.models.min_normals:
             raise TooFewNormals(_too_few(len(domains), params.models.min_normals))
         model = choice.engine.fit(corpus.normals)
@@ -142,8 +144,6 @@ def _fit_section(
 
 
 def _too_few(normals: int, least: int) -> str:
-    if not normals:
-        return "no normals yet: send 3 to 10 normal recordings of this machine"
     return f"only {normals} normal clip{'s' * (normals != 1)}, and {least} are the least: send 3 to 10"
 
 

@@ -102,7 +102,7 @@ def read_scores(folder: PackageFolder) -> pd.DataFrame:
     """The scores of a package, a row for each scored clip."""
     return pd.read_csv(
         folder.stage("scores") / SCORES_FILE,
-        dtype={name: "str" for name in COLUMNS if _dtype(name) == "str"},
+        dtype={name: _dtype(name) for name in COLUMNS},
         keep_default_na=False,
     )
 

@@ -86,12 +86,12 @@ def test_other_letters_in_utf_8_stay(word):
 
 
 def test_damaged_utf_8_is_refused_with_its_line_and_never_read_as_cp949():
-    rows = [HEADER, *[["°.wav", "펌프", "1", "2024"]] * 5]
+    rows = [HEADER, *[["°°.wav", "fan", "1", "2024"]] * 5, ["a.wav", "펌프", "1", "2024"]]
     data = bytearray(as_csv(rows))
     data[data.rindex("펌".encode())] = 0x81
     assert "걥뚰봽" in data.decode("cp949")
     (problem,) = refusal(bytes(data))
-    assert "line 6" in problem.problem
+    assert "line 7" in problem.problem
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,134 @@
+"""The sensors as Dagster evaluates them."""
+
+import os
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from alp_assets.assets.job import assets, onboard
+from alp_assets.assets.workplace import Workplace, packages
+from alp_assets.checks.gates import gates
+from alp_assets.stages.package import PackageFolder
+from sensors.failures import failures
+from sensors.uploads import uploads
+from tests.packages import machine_package, zipped
+
+OVERRIDES = {"quality.data_docs": False, "versioned.enabled": False}
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+def settle(path: Path) -> Path:
+    stamp = time.time() - 60
+    os.utime(path, (stamp, stamp))
+    return path
+
+
+def tick(instance, root: Path, cursor: str | None = None) -> dg.SensorResult:
+    context = dg.build_sensor_context(
+        instance=instance, cursor=cursor, resources={"workplace": Workplace(root, OVERRIDES)}
+    )
+    return uploads(context)
+
+
+def test_a_zip_becomes_a_partition_and_one_run_for_its_content(instance, tmp_path):
+    settle(machine_package(tmp_path / "inbox/acme/first.zip"))
+    result = tick(instance, tmp_path)
+    (request,) = result.run_requests
+    assert request.partition_key == "acme__first"
+    assert request.run_key.startswith("acme__first:")
+    assert request.tags["customer"] == "acme"
+    assert result.dynamic_partitions_requests[0].partition_keys == ["acme__first"]
+    again = tick(instance, tmp_path, result.cursor)
+    assert not again.run_requests
+    forgotten = tick(instance, tmp_path)
+    assert forgotten.run_requests[0].run_key == request.run_key
+
+
+def test_a_bad_name_is_told_in_the_tick_beside_the_file_and_as_an_event(instance, tmp_path):
+    bad = settle(zipped(tmp_path / "inbox/acme/팬 데이터.zip", {"a": b"x"}))
+    result = tick(instance, tmp_path)
+    assert not result.run_requests
+    assert "팬 데이터" in result.skip_reason.skip_message
+    assert "small letters" in bad.with_name(bad.name + ".problem.txt").read_text()
+    assert "팬 데이터" in str(result.asset_events[0].metadata["complaint"].value)
+
+
+def test_the_daemon_accepts_what_the_sensor_asks_for(instance, tmp_path):
+    """Through Dagster's own checks of partitions and run keys."""
+    settle(machine_package(tmp_path / "inbox/acme/first.zip"))
+    result = tick(instance, tmp_path)
+    instance.add_dynamic_partitions(packages.name, result.dynamic_partitions_requests[0].partition_keys)
+    definitions = definitions_for(tmp_path)
+    done = definitions.resolve_job_def("onboard").execute_in_process(
+        instance=instance, partition_key=result.run_requests[0].partition_key, tags=result.run_requests[0].tags
+    )
+    assert done.success
+
+
+def definitions_for(root: Path) -> dg.Definitions:
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=gates,
+        jobs=[onboard],
+        sensors=[uploads, failures],
+        resources={"workplace": Workplace(root, OVERRIDES)},
+        executor=dg.in_process_executor,
+        loggers={"console": dg.LoggerDefinition(lambda _: _quiet())},
+    )
+
+
+def _quiet():
+    import logging
+
+    logger = logging.getLogger("quiet")
+    logger.setLevel(logging.CRITICAL)
+    return logger
+
+
+def failed_run(instance, root: Path, key: str):
+    instance.add_dynamic_partitions(packages.name, [key])
+    result = (
+        definitions_for(root)
+        .resolve_job_def("onboard")
+        .execute_in_process(instance=instance, partition_key=key, raise_on_error=False)
+    )
+    assert not result.success
+    return dg.build_run_status_sensor_context(
+        sensor_name="failures",
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+        dagster_event=result.get_run_failure_event(),
+        resources={"workplace": Workplace(root, OVERRIDES)},
+    ).for_run_failure()
+
+
+def test_a_refused_package_gets_letter_and_problems(instance, tmp_path):
+    settle(zipped(tmp_path / "inbox/acme/first.zip", {"audio/a.wav": b"x"}))
+    failures(failed_run(instance, tmp_path, "acme__first"))
+    rejected = PackageFolder(tmp_path, "acme", "first").stage("rejected")
+    assert "no table" in (rejected / "letter.html").read_text()
+    assert "metadata.csv" in (rejected / "problems.csv").read_text(encoding="utf-8-sig")
+
+
+def test_an_upload_that_was_refused_gets_a_letter_too(instance, tmp_path):
+    failures(failed_run(instance, tmp_path, "acme__gone"))
+    letter = PackageFolder(tmp_path, "acme", "gone").stage("rejected") / "letter.html"
+    assert "no such file" in letter.read_text()
+
+
+def test_a_crash_of_alp_rejects_nobody(instance, tmp_path, monkeypatch):
+    settle(machine_package(tmp_path / "inbox/acme/first.zip"))
+
+    def crash(*_args, **_more):
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr("alp_assets.stages.quality.quality", crash)
+    failures(failed_run(instance, tmp_path, "acme__first"))
+    assert not PackageFolder(tmp_path, "acme", "first").stage("rejected").exists()
