@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]*")
 """What customers and packages are called: these names become folders and partition keys."""
+
+_MAX_FOLDER_BYTES = 200
 
 
 @dataclass(frozen=True, order=True)
@@ -23,9 +26,15 @@ class Section:
 
     @property
     def folder(self) -> str:
-        """A folder name of its own: letters of any script stay, everything else is escaped as ``~hex``."""
+        """A folder name of its own: letters of any script stay, everything else is escaped as ``~hex~``.
+
+        Where that is longer than file systems take, its end gives way to a fingerprint.
+        """
         text = unicodedata.normalize("NFC", self.section_id)
         escaped = "".join(c if c.isalnum() or c in "-_" else f"~{ord(c):x}~" for c in text)
+        if len(escaped.encode()) > _MAX_FOLDER_BYTES:
+            start = escaped.encode()[: _MAX_FOLDER_BYTES - 33].decode(errors="ignore")
+            escaped = f"{start}={hashlib.sha256(escaped.encode()).hexdigest()[:32]}"
         return f"{self.machine_type}__{escaped}"
 
     @classmethod

@@ -1,0 +1,1 @@
+"""Recordings: decoding, measuring, the standard clip, time-frequency features."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ import numpy.typing as npt
 from alp_assets.audio.decode import FloatArray
 from alp_assets.audio.standardize import SAMPLE_RATE
 from alp_assets.params import LogmelParams
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 POWER_FLOOR = 1e-12
 """Mean squared value of a band (full scale 1.0) that the logarithm is kept above: -120 dB."""
@@ -31,8 +35,8 @@ def log_mel(samples: FloatArray, params: LogmelParams) -> FloatArray:
     spectrum = fft.rfft(frames * window, axis=1)
     power = spectrum.real**2 + spectrum.imag**2
     power *= 2 / (params.n_fft * float(window @ window))
-    mel = power.astype(np.float32, copy=False) @ bank
-    result: FloatArray = (10 * np.log10(np.maximum(mel, POWER_FLOOR))).T
+    mel = bank @ power.astype(np.float32, copy=False).T
+    result: FloatArray = 10 * np.log10(np.maximum(mel, POWER_FLOOR))
     return result
 
 
@@ -43,18 +47,21 @@ def _window(n_fft: int) -> FloatArray:
 
 
 @lru_cache(maxsize=8)
-def _mel_bank(params: LogmelParams) -> FloatArray:
-    """Triangular filters with a peak of 1, (n_fft // 2 + 1, n_mels).
+def _mel_bank(params: LogmelParams) -> csr_array[np.float32, tuple[int, int]]:
+    """Triangular filters with a peak of 1, (n_mels, n_fft // 2 + 1).
 
-    The same as ``librosa.filters.mel`` with ``norm=None``, whose package takes seconds to import.
+    The same as ``librosa.filters.mel`` with ``norm=None``, whose package takes seconds to import. Sparse,
+    because a dense product would go to BLAS, whose own threads get in the way of those that encode.
     """
+    from scipy.sparse import csr_array
+
     bins = np.fft.rfftfreq(params.n_fft, 1 / SAMPLE_RATE)
     lowest, highest = _mel(params.fmin_hz), _mel(params.fmax_hz)
     corners = _hertz(np.linspace(lowest, highest, params.n_mels + 2))
     offsets = corners[:, None] - bins
     widths = np.diff(corners)[:, None]
     rising, falling = -offsets[:-2] / widths[:-1], offsets[2:] / widths[1:]
-    return np.ascontiguousarray(np.maximum(0, np.minimum(rising, falling)).T.astype(np.float32))
+    return csr_array(np.maximum(0, np.minimum(rising, falling)).astype(np.float32))
 
 
 _HZ_PER_MEL = 200 / 3

@@ -1,0 +1,1 @@
+"""Normal clips to model to scores."""

@@ -1,0 +1,1 @@
+"""Reading what customers send: archives, tables, paths."""

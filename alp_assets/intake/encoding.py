@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Literal
 
 _LATIN_1_END = 0x100
 _TWO_BYTES_END = 0x800
+_IN_NO_LANGUAGE = 0x221  # from here up to IPA, letters of hardly any language written today
 _IN_A_LATIN_WORD = re.compile(r"[A-Za-z][^\x00-\x7f]|[^\x00-\x7f][A-Za-z]")
 _DAMAGED_SHARE = 0.75
 
@@ -43,9 +45,11 @@ def _decoded(data: bytes, encoding: str) -> str | None:
 
 
 def _is_hangul_in_disguise(text: str, data: bytes) -> bool:
-    """Whether text read as UTF-8 has rare Latin letters standing alone that CP949 reads as Hangul."""
-    odd = {character for character in set(text) if not character.isascii()}
-    if not odd or not _LATIN_1_END <= max(map(ord, odd)) < _TWO_BYTES_END or _IN_A_LATIN_WORD.search(text):
+    """Whether text read as UTF-8 has rare Latin letters, outside Latin words, that CP949 reads as Hangul."""
+    odd = {ord(character) for character in set(text) if not character.isascii()}
+    if not odd or not _LATIN_1_END <= max(odd) < _TWO_BYTES_END:
+        return False
+    if min(odd) < _IN_NO_LANGUAGE and _IN_A_LATIN_WORD.search(text):
         return False
     korean = _decoded(data, "cp949")
     return korean is not None and all(map(_is_common_hangul, {c for c in set(korean) if not c.isascii()}))
@@ -57,6 +61,9 @@ def _is_common_hangul(character: str) -> bool:
 
 
 def _is_damaged_utf8(data: bytes) -> bool:
+    """Whether nearly all that is not ASCII is Hangul and the like in UTF-8, which CP949 never looks like."""
     text = data.decode("utf-8", errors="replace")
-    odd = len(text) - len(text.encode("ascii", errors="ignore"))
-    return (odd - text.count("\ufffd")) / odd >= _DAMAGED_SHARE
+    counts = Counter(text)
+    odd = sum(count for character, count in counts.items() if not character.isascii())
+    whole = sum(count for character, count in counts.items() if ord(character) >= _TWO_BYTES_END)
+    return (whole - counts["\ufffd"]) / odd >= _DAMAGED_SHARE

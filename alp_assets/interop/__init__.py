@@ -1,0 +1,1 @@
+"""Layouts of others, in and out: DCASE and MIMII."""

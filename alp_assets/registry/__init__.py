@@ -1,0 +1,1 @@
+"""Model versions, and the one that a section scores with."""

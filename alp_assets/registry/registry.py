@@ -57,12 +57,12 @@ class Registry:
             connection.execute(sa.schema.CreateTable(_VERSIONS, if_not_exists=True))
 
     def register(self, section: Section, package: str, received_at: str, folder: Path) -> Version:
-        """Keep a copy of a fitted model's folder as a version. The same content is the same version."""
+        """Keep a copy of a fitted model's folder as a version. The same content is the same version.
+
+        A copy that was damaged since is made anew.
+        """
         version = content_hash(folder)
         relative = Path("models", section.customer, section.folder, version)
-        if not (self._root / relative).is_dir():
-            with replaced_folder(self._root / relative) as part:
-                shutil.copytree(folder, part, dirs_exist_ok=True)
         row = {
             "version": version,
             "customer": section.customer,
@@ -75,6 +75,9 @@ class Registry:
         }
         with self._engine.begin() as connection:
             connection.execute(_VERSIONS.delete().where(*_same_version(section, version)))
+            if not _is_whole(self._root / relative, version):  # one at a time: deleting took the write lock
+                with replaced_folder(self._root / relative) as part:
+                    shutil.copytree(folder, part, dirs_exist_ok=True)
             connection.execute(_VERSIONS.insert().values(row))
         return self._version(section, row["version"], package, row["registered_at"], row["folder"])
 
@@ -105,12 +108,16 @@ class Registry:
 
 def verify(version: Version) -> None:
     """``ModelCorrupt`` when a version's folder is gone or not what was registered."""
-    if not version.folder.is_dir() or content_hash(version.folder) != version.version:
+    if not _is_whole(version.folder, version.version):
         raise ModelCorrupt(
             f"{version.folder}: this model version of {version.section} is missing or was changed after it "
             f"was registered. Run the models stage of package {version.package} again, or restore the "
             "folder from DVC."
         )
+
+
+def _is_whole(folder: Path, version: str) -> bool:
+    return folder.is_dir() and content_hash(folder) == version
 
 
 def _same_section(section: Section) -> tuple[sa.ColumnElement[bool], ...]:
@@ -128,6 +135,7 @@ def _same_version(section: Section, version: str) -> tuple[sa.ColumnElement[bool
 def content_hash(folder: Path) -> str:
     """The version that a folder with these files is."""
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]

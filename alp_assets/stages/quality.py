@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from alp_assets.stages.audio_source import opened
 from alp_assets.stages.metadata import read_metadata
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.summary import Gate, Summary
-from alp_assets.stages.upload import ARCHIVE_FILE
+from alp_assets.stages.upload import ARCHIVE_FILE, read_receipt
 from schemas.problems import Problem, Severity
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def quality(folder: PackageFolder, params: Params, progress: Progress = silent) 
         if params.quality.data_docs:
             from schemas.expectations import write_data_docs
 
-            write_data_docs(result, params.quality.model_dump(), part / DATA_DOCS)
+            received = datetime.fromisoformat(str(read_receipt(folder)["received_at"]))
+            write_data_docs(result, params.quality.model_dump(), part / DATA_DOCS, received)
         return write_summary(part, _summary(result))
 
 

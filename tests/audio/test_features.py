@@ -24,6 +24,21 @@ def test_frames_lie_wholly_inside_the_samples(noise, samples, frames):
     assert log_mel(noise(samples), PARAMS).shape == (128, frames)
 
 
+@pytest.mark.parametrize(
+    "params", [PARAMS, LogmelParams(n_mels=40, n_fft=1_024, fmin_hz=50, fmax_hz=4_000)], ids=["default", "other"]
+)
+def test_the_filters_are_those_of_librosa(noise, params):
+    from librosa.filters import mel
+
+    filters = mel(
+        sr=16_000, n_fft=params.n_fft, n_mels=params.n_mels, fmin=params.fmin_hz, fmax=params.fmax_hz, norm=None
+    )
+    sound = noise(params.n_fft)
+    window = np.hanning(params.n_fft + 1)[:-1]
+    power = 2 * np.abs(np.fft.rfft(sound * window)) ** 2 / (params.n_fft * np.sum(window**2))
+    np.testing.assert_allclose(log_mel(sound, params)[:, 0], 10 * np.log10(filters @ power), atol=0.01)
+
+
 @pytest.mark.parametrize("frequency", [150, 440, 1_000, 3_000, 7_000])
 def test_a_tone_lights_the_band_it_is_in(tone, frequency):
     bands = log_mel(tone(frequency, 2.0), PARAMS).mean(axis=1)

@@ -74,8 +74,9 @@ def test_big_endian_utf_16():
     ]
 
 
-def test_hangul_that_is_valid_utf_8_by_chance_is_read_as_hangul():
-    row = ["audio/1.wav", "fan", "확", "2024-03-05"]
+@pytest.mark.parametrize("word", ["확", "A호", "타 호", "호호 힣"])
+def test_hangul_that_is_valid_utf_8_by_chance_is_read_as_hangul(word):
+    row = ["audio/1.wav", "fan", word, "2024-03-05"]
     assert cells(read_table(as_csv([HEADER, row], encoding="cp949"), "m.csv")) == [row]
 
 
@@ -86,12 +87,12 @@ def test_other_letters_in_utf_8_stay(word):
 
 
 def test_damaged_utf_8_is_refused_with_its_line_and_never_read_as_cp949():
-    rows = [HEADER, *[["°°.wav", "fan", "1", "2024"]] * 5, ["a.wav", "펌프", "1", "2024"]]
+    rows = [HEADER, *[["a.wav", "fan", "감각", "2024"]] * 5]
     data = bytearray(as_csv(rows))
-    data[data.rindex("펌".encode())] = 0x81
-    assert "걥뚰봽" in data.decode("cp949")
+    data[data.rindex("각".encode()) + 2] = 0xC0
+    assert "媛먭걋" in data.decode("cp949")
     (problem,) = refusal(bytes(data))
-    assert "line 7" in problem.problem
+    assert "line 6" in problem.problem
 
 
 @pytest.mark.parametrize(
