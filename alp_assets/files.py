@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
+_RANDOM = "?" * 8  # what tempfile puts between prefix and suffix
 
 
 def sha256_of(path: Path) -> str:
@@ -56,7 +58,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
     all, which is the state before the first run.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in target.parent.glob(f".{target.name}.*.part"):
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.{_RANDOM}.part"):
         shutil.rmtree(leftover, ignore_errors=True)
     part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
     try:

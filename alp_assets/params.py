@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class UploadParams(_Group):
@@ -54,7 +54,9 @@ class QualityParams(_Group):
 class ClipParams(_Group):
     """The standard form of a clip. Sample rate and length are fixed by the contract."""
 
-    channel: int | Literal["average"] = Field(default=1, description="which microphone, counted from 1")
+    channel: Annotated[int, Field(ge=1)] | Literal["average"] = Field(
+        default=1, description="which microphone, counted from 1"
+    )
     min_seconds: float = Field(default=1.0, gt=0, le=10, description="shorter remainders are left out")
 
 
@@ -182,6 +184,8 @@ def read_params(path: Path) -> Params:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return Params.model_validate(tree)
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"{path}: not UTF-8 text. Save the file as UTF-8.") from error
     except yaml.YAMLError as error:
         raise ParameterError(f"{path}: not readable as YAML: {error}") from error
     except ValidationError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -132,7 +133,7 @@ class _Meter:
         if x.size < _FFT:
             x = np.pad(x, (0, _FFT - x.size))
         starts = np.unique(np.linspace(0, x.size - _FFT, min(share, x.size // _FFT) or 1).astype(int))
-        segments = x[starts[:, None] + np.arange(_FFT)] * np.hanning(_FFT).astype(np.float32)
+        segments = np.lib.stride_tricks.sliding_window_view(x, _FFT)[starts] * _window()
         spectrum = fft.rfft(segments, axis=1)
         self.power += (spectrum.real**2 + spectrum.imag**2).sum(axis=0)
         self.segments += len(starts)
@@ -174,3 +175,8 @@ class _Meter:
 def _db(power: float) -> float:
     """10 log10 of a power relative to full scale; digital silence is -200."""
     return 10 * math.log10(max(power, 1e-20))
+
+
+@cache
+def _window() -> FloatArray:
+    return np.hanning(_FFT).astype(np.float32)

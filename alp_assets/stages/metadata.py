@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
 import pandas as pd
 
-from alp_assets.errors import AlpError, ArchiveRefused, TableRefused
+from alp_assets.errors import AlpError, ArchiveRefused, AudioUnreadable, TableRefused
 from alp_assets.files import sha256_of
 from alp_assets.params import Params, UploadParams
 from alp_assets.progress import Progress, silent
@@ -34,7 +35,8 @@ def metadata(folder: PackageFolder, params: Params, progress: Progress = silent)
             f"{archive}: the bytes are not those of the receipt; the disk or somebody changed them. "
             "Delete the upload folder and send the package again."
         )
-    table, problems = _accepted_rows(archive, params.upload)
+    received = datetime.fromisoformat(str(read_receipt(folder)["received_at"]))
+    table, problems = _accepted_rows(archive, params.upload, received)
     progress(1, 1, "tables")
     listed = problems_frame(problems)
     with folder.publish("metadata") as part:
@@ -68,7 +70,7 @@ def read_problems(folder: PackageFolder) -> list[Problem]:
     ]
 
 
-def _accepted_rows(archive: Path, params: UploadParams) -> tuple[pd.DataFrame, list[Problem]]:
+def _accepted_rows(archive: Path, params: UploadParams, received: datetime) -> tuple[pd.DataFrame, list[Problem]]:
     from alp_assets.intake.archive import open_archive
     from alp_assets.intake.normalize import normalize
     from alp_assets.intake.table import read_table
@@ -80,11 +82,13 @@ def _accepted_rows(archive: Path, params: UploadParams) -> tuple[pd.DataFrame, l
             found = package.tables()
             if not found:
                 return nothing, [_no_table()]
-            normalized = normalize(read_table(package.read(found[0]), found[0]))
+            normalized = normalize(read_table(package.read(found[0]), found[0]), now=received)
             table, missing = _with_files(normalized.frame, package.media())
             return table, [*package.warnings, *normalized.problems, *missing]
     except (ArchiveRefused, TableRefused) as error:
         return nothing, list(error.problems)
+    except AudioUnreadable as error:
+        return nothing, [Problem("refusal", f"{error}.", "Zip the folder again and send it anew.")]
 
 
 def _no_table() -> Problem:

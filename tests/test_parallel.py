@@ -1,0 +1,127 @@
+"""Many jobs on a few threads: in order, with bounded memory, and nothing swallowed."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+
+import pytest
+
+from alp_assets.parallel import ordered_map
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_results_are_in_the_order_of_the_items(threads):
+    def work(i):
+        time.sleep(0.001 * (i * 7 % 5))
+        return i * i
+
+    assert list(ordered_map(work, range(40), threads)) == [i * i for i in range(40)]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_of_nothing_comes_nothing(threads):
+    assert list(ordered_map(str, [], threads)) == []
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_threads_work_at_the_same_time(threads):
+    together = threading.Barrier(threads)
+    assert list(ordered_map(lambda _: together.wait(5) >= 0, range(3 * threads), threads)) == [True] * 3 * threads
+
+
+def test_no_more_threads_than_asked():
+    running, most, lock = 0, 0, threading.Lock()
+
+    def work(_):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.002)
+        with lock:
+            running -= 1
+
+    list(ordered_map(work, range(20), 3))
+    assert most == 3
+
+
+def test_one_thread_is_the_caller():
+    assert set(ordered_map(lambda _: threading.get_ident(), range(3), 1)) == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_an_endless_source_is_read_only_a_little_ahead(threads):
+    read = 0
+
+    def source():
+        nonlocal read
+        for read in itertools.count(1):  # noqa: B007 - counted for the assertion below
+            yield read
+
+    results = ordered_map(lambda i: i, source(), threads)
+    for expected in range(1, 51):
+        assert next(results) == expected
+        assert read - expected <= 2 * threads
+    results.close()
+    assert read <= 50 + 2 * threads
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_results_come_before_the_source_ends(threads):
+    def source():
+        yield from range(2 * threads)
+        raise AssertionError("read on before the first result was taken")
+
+    assert next(ordered_map(lambda i: i, source(), threads)) == 0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_comes_out_where_its_item_was(threads):
+    def work(i):
+        if i == 5:
+            raise LookupError("item 5")
+        return i
+
+    results = ordered_map(work, itertools.count(), threads)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(LookupError, match="item 5"):
+        next(results)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_of_the_source_comes_out(threads):
+    def source():
+        yield 1
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        list(ordered_map(lambda i: i, source(), threads))
+
+
+def test_after_an_error_nothing_goes_on_in_the_background():
+    done = []
+
+    def work(i):
+        if i == 0:
+            raise LookupError
+        time.sleep(0.005)
+        done.append(i)
+
+    with pytest.raises(LookupError):
+        list(ordered_map(work, itertools.count(), 2))
+    finished = len(done)
+    time.sleep(0.03)
+    assert len(done) == finished <= 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("alp")]
+
+
+def test_a_caller_who_stops_early_stops_the_work():
+    done = []
+    results = ordered_map(done.append, itertools.count(), 2)
+    next(results)
+    results.close()
+    finished = len(done)
+    time.sleep(0.02)
+    assert len(done) == finished <= 5
