@@ -68,7 +68,9 @@ def _accepted(folder: PackageFolder) -> pd.DataFrame:
     return read_metadata(folder).merge(quality, on="row", how="inner", validate="one_to_one")
 
 
-def _cut(folder: PackageFolder, table: pd.DataFrame, params: Params, part: Path) -> Iterator[list[dict[Hashable, Any]]]:
+def _cut(
+    folder: PackageFolder, table: pd.DataFrame, params: Params, part: Path
+) -> Iterator[list[dict[Hashable, Any]]]:
     from alp_assets.intake.archive import open_archive
 
     with open_archive(folder.stage("upload") / ARCHIVE_FILE, params.upload) as archive:

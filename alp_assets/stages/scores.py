@@ -260,7 +260,8 @@ def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
     normals = sum(item["normals"] for item in observed)
     alarms = sum(item["false_alarms"] for item in observed)
     figures = {name: value for name, value in metrics["overall"].items() if name != "note" and value is not None}
-    return {**figures, "flagged": metrics["counts"]["flagged"], "false_alarm_rate": alarms / normals if normals else None}
+    rate = {"false_alarm_rate": alarms / normals} if normals else {}
+    return {**figures, **rate, "flagged": metrics["counts"]["flagged"]}
 
 
 def _overall_note(scored: list[dict[str, Any]]) -> str:
