@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_CHUNK = 1 << 20
 _RANDOM = "?" * 8  # what tempfile puts between prefix and suffix
 
 

@@ -4,5 +4,5 @@ import warnings
 
 import dagster as dg
 
-# Partitioned asset checks are a preview feature that ALP relies on; the lock pins the Dagster they were tested with.
+# Partitioned asset checks are a preview feature that ALP relies on.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
