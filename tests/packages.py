@@ -113,7 +113,9 @@ def run_through(folder: PackageFolder, *, until: str = "report", params: Params 
 def tree(path: Path, *, without: str = "") -> dict[str, str]:
     """Every file and folder under a path with the digest of its bytes, but for one folder at the top."""
     return {
-        found.relative_to(path).as_posix(): hashlib.sha256(found.read_bytes()).hexdigest() if found.is_file() else ""
+        found.relative_to(path).as_posix(): hashlib.sha256(found.read_bytes()).hexdigest()
+        if found.is_file()
+        else ""
         for found in sorted(path.rglob("*"))
         if found.relative_to(path).parts[0] != without
     }

@@ -95,9 +95,14 @@ class TestReplacedFolder:
         if existed:
             with replaced_folder(target) as part:
                 (part / "old").write_text("old")
-        with pytest.raises(failure), replaced_folder(target) as part:
-            (part / "half").write_text("half")
-            raise failure
+
+        def fail():
+            with replaced_folder(target) as part:
+                (part / "half").write_text("half")
+                raise failure
+
+        with pytest.raises(failure):
+            fail()
         assert _names(tmp_path) == (["stage"] if existed else [])
         if existed:
             assert _names(target) == ["old"]

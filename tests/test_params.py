@@ -161,7 +161,9 @@ class TestOverrides:
         with_overrides(params, {"quality.max_channels": 2, "synth": {"seed": 1}})
         assert params == Params()
 
-    @pytest.mark.parametrize("name", ["quality.max_chanels", "nothing", "", "run.workers.deep", "qualiti.max_channels"])
+    @pytest.mark.parametrize(
+        "name", ["quality.max_chanels", "nothing", "", "run.workers.deep", "qualiti.max_channels"]
+    )
     def test_an_unknown_name_is_refused(self, name):
         with pytest.raises(ParameterError, match="no such parameter") as caught:
             with_overrides(Params(), {name: 1})

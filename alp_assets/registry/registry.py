@@ -100,9 +100,7 @@ class Registry:
             for row in rows
         ]
 
-    def _version(
-        self, section: Section, version: str, package: str, registered_at: str, folder: str
-    ) -> Version:
+    def _version(self, section: Section, version: str, package: str, registered_at: str, folder: str) -> Version:
         return Version(version, section, package, registered_at, self._root / folder)
 
 

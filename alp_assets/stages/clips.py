@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Hashable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,12 +117,14 @@ def _evaluation(record: dict[Hashable, Any], offset_s: float, valid_samples: int
 
 def _make_unique(rows: list[dict[Hashable, Any]]) -> None:
     """Give a number to a clip whose name another recording's cut has made already."""
-    taken: Counter[str] = Counter()
+    names = {row["clip_id"] for row in rows}
+    taken: set[str] = set()
     for row in rows:
         name = row["clip_id"]
-        taken[name] += 1
-        if taken[name] > 1:
-            row["clip_id"] = f"{name}#{taken[name]}"
+        if name in taken:
+            row["clip_id"] = next(free for number in count(2) if (free := f"{name}#{number}") not in names)
+            names.add(row["clip_id"])
+        taken.add(row["clip_id"])
 
 
 def _summary(manifest: pd.DataFrame, part: Path, params: Params) -> Summary:

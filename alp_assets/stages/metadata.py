@@ -83,7 +83,8 @@ def _accepted_rows(archive: Path, params: UploadParams, received: datetime) -> t
             if not found:
                 return nothing, [_no_table()]
             normalized = normalize(read_table(package.read(found[0]), found[0]), now=received)
-            table, missing = _with_files(normalized.frame, package.media())
+            set_aside = [problem.file for problem in normalized.problems if problem.file]
+            table, missing = _with_files(normalized.frame, package.media(), set_aside)
             return table, [*package.warnings, *normalized.problems, *missing]
     except (ArchiveRefused, TableRefused) as error:
         return nothing, list(error.problems)
@@ -99,8 +100,11 @@ def _no_table() -> Problem:
     )
 
 
-def _with_files(table: pd.DataFrame, media: list[str]) -> tuple[pd.DataFrame, list[Problem]]:
-    """Give every row the file that it names; rows without files and files without rows are problems."""
+def _with_files(table: pd.DataFrame, media: list[str], set_aside: list[str]) -> tuple[pd.DataFrame, list[Problem]]:
+    """Give every row the file that it names; rows without files and files without rows are problems.
+
+    ``set_aside`` are the paths in rows that have problems already, whose files are not without a row.
+    """
     from alp_assets.intake.paths import PathResolver
 
     resolver = PathResolver(media)
@@ -127,6 +131,7 @@ def _with_files(table: pd.DataFrame, media: list[str]) -> tuple[pd.DataFrame, li
         else:
             taken[file] = row
         files.append(file)
+    named = {*taken, *(resolver.resolve(path).name for path in set_aside)}
     problems += [
         Problem(
             "warning",
@@ -135,7 +140,7 @@ def _with_files(table: pd.DataFrame, media: list[str]) -> tuple[pd.DataFrame, li
             file=name,
         )
         for name in media
-        if name not in taken
+        if name not in named
     ]
     kept = table.assign(file=pd.Series(files, index=table.index, dtype="str"))
     return kept[kept["file"].notna()].reset_index(drop=True), problems

@@ -17,6 +17,7 @@ from schemas.sections import SLUG
 STAGES = ("upload", "metadata", "quality", "clips", "embeddings", "models", "scores", "report")
 SUMMARY_FILE = "summary.json"
 REJECTED = "rejected"
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,10 @@ class PackageFolder:
 
     def __post_init__(self) -> None:
         for kind, name in (("customer", self.customer), ("package", self.package)):
-            if not SLUG.fullmatch(name):
+            if not SLUG.fullmatch(name) or len(name) > _LONGEST_NAME:
                 raise NameRefused(
                     f"{name!r} cannot be the name of a {kind}: use small letters, digits and hyphens, "
-                    "with a letter or digit first, for example pump-2026-10."
+                    f"with a letter or digit first and at most {_LONGEST_NAME} of them, for example pump-2026-10."
                 )
 
     @classmethod

@@ -145,6 +145,7 @@ def _form(info: AudioInfo) -> dict[Hashable, object]:
 def _judge_form(info: AudioInfo, file: str, params: Params) -> tuple[list[str], list[str]]:
     """What the header alone tells: reasons to set aside, and warnings."""
     limits, channel = params.quality, params.clips.channel
+    shortest_s = max(limits.min_duration_s, params.clips.min_seconds)
     reasons, warnings = [], []
     if info.container not in CONTAINERS:
         reasons.append(
@@ -159,10 +160,9 @@ def _judge_form(info: AudioInfo, file: str, params: Params) -> tuple[list[str], 
             f"{info.declared_frames / info.sample_rate_hz:.1f} s that its header gives. "
             "→ Copy it from the recorder again."
         )
-    elif info.duration_s < limits.min_duration_s:
+    elif info.duration_s < shortest_s:
         reasons.append(
-            f"It is {info.duration_s:.2f} s long, and at least {limits.min_duration_s:g} s are needed. "
-            "→ Record 10 s or more."
+            f"It is {info.duration_s:.2f} s long, and at least {shortest_s:g} s are needed. → Record 10 s or more."
         )
     elif info.duration_s > limits.max_duration_s:
         reasons.append(f"It is longer than {limits.max_duration_s / 3600:g} h. → Cut it into shorter files.")

@@ -37,8 +37,6 @@ def snapshot(folder: PackageFolder, params: Params) -> Snapshot:
     clean; every other package gets a ``.dvc`` file of its own. A data root that lies in no DVC
     repository becomes one. Waits for DVC's lock; ``SnapshotFailed`` says what went wrong.
     """
-    from dvc.exceptions import DvcException
-
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
@@ -46,9 +44,9 @@ def snapshot(folder: PackageFolder, params: Params) -> Snapshot:
             root = _repository(folder.data_root)
             with _opened(root) as repo:
                 return _take(repo, root, folder, params)
-    except DvcException as error:
+    except Exception as error:  # each kind of remote raises errors of its own; none may undo the detection
         raise SnapshotFailed(
-            f"{folder.key}: DVC could not version the package ({error}). Its results are whole; run "
+            f"{folder.key}: DVC could not version the package ({error!r}). Its results are whole; run "
             "`versioned` again when this is mended."
         ) from error
 

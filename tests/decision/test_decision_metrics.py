@@ -37,7 +37,12 @@ def test_by_hand():
 
 
 def test_a_domain_is_its_normals_against_the_anomalies_of_both():
-    normals = [(1, "normal", "source"), (2, "normal", "source"), (10, "normal", "target"), (11, "normal", "target")]
+    normals = [
+        (1, "normal", "source"),
+        (2, "normal", "source"),
+        (10, "normal", "target"),
+        (11, "normal", "target"),
+    ]
     found = _evaluate([*normals, (5, "anomaly", "source"), (6, "anomaly", "source")])
     assert (found.auc_source, found.auc_target, found.auc) == (1, 0, 0.5)
 

@@ -93,7 +93,9 @@ def test_fewer_than_two_normals_are_refused_in_words(embeddings, count, words):
         assert "Send more normal recordings" in str(caught.value)
 
 
-@pytest.mark.parametrize("domains", [["target"] * 2, ["source"] * 3, ["source", "target"], ["source"] * 2 + ["target"]])
+@pytest.mark.parametrize(
+    "domains", [["target"] * 2, ["source"] * 3, ["source", "target"], ["source"] * 2 + ["target"]]
+)
 def test_two_and_three_normals_work(embeddings, domains):
     few = Normals(embeddings(len(domains)), np.array(domains))
     model, calibration = _engine().fit(few), _engine().calibrate(few)
@@ -165,7 +167,8 @@ def test_the_closer_domain_decides(normals, embeddings):
     model = _engine().fit(normals(20, 10))
     assert set(model.banks) == {"source", "target"}
     alone = {
-        name: MemoryBankModel({name: bank}, model.centre, model.spread, model.k) for name, bank in model.banks.items()
+        name: MemoryBankModel({name: bank}, model.centre, model.spread, model.k)
+        for name, bank in model.banks.items()
     }
     test = np.concatenate([embeddings(10, seed=5), embeddings(10, seed=6, centre=-50)])
     by_domain = np.stack([alone["source"].score(test), alone["target"].score(test)])

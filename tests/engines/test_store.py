@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -159,7 +160,5 @@ def test_no_flipped_bit_of_the_card_raises_anything_but_corrupt(folder, model):
         changed = bytearray(card)
         changed[position] ^= 1 << int(bit)
         path.write_bytes(changed)
-        try:
+        with suppress(ModelCorrupt):
             load_model(folder)
-        except ModelCorrupt as error:
-            assert str(folder) in str(error)  # noqa: PT017 - some flips leave a card that can be read

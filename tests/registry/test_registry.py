@@ -84,7 +84,12 @@ def test_the_same_content_is_the_same_version(registry, fitted, root):
 
 
 def test_sections_keep_to_themselves(registry, fitted):
-    sections = [FAN, Section("acme", "pump", "1호기"), Section("other", "fan", "1호기"), Section("acme", "fan", "1")]
+    sections = [
+        FAN,
+        Section("acme", "pump", "1호기"),
+        Section("other", "fan", "1호기"),
+        Section("acme", "fan", "1"),
+    ]
     versions = [registry.register(section, "january", JANUARY, fitted("same")) for section in sections]
     assert len({version.folder for version in versions}) == 4
     for section, version in zip(sections, versions, strict=True):
