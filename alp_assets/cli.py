@@ -201,7 +201,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("ALP_DEBUG"):
             raise
-        Terminal().error(f"{type(error).__name__}: {error}. Set ALP_DEBUG=1 to see where.")
+        Terminal().error(f"{type(error).__name__}: {' '.join(str(error).split())}. Set ALP_DEBUG=1 to see where.")
         sys.exit(CRASHED)
 
 
@@ -212,7 +212,10 @@ def _begin(data: Path | None, as_json: bool) -> tuple[Path, Terminal]:
 
     if data is not None:
         os.environ["ALP_DATA"] = str(data)
-    return data_root(), Terminal(quiet=as_json)
+    root = data_root()
+    # matplotlib keeps its list of fonts in the home of the user otherwise
+    os.environ.setdefault("MPLCONFIGDIR", str(root / "cache" / "matplotlib"))
+    return root, Terminal(quiet=as_json)
 
 
 def _params(root: Path, overrides: dict[str, Any]) -> Params:
@@ -244,7 +247,12 @@ def _overrides(settings: list[str] | None) -> dict[str, Any]:
         name, separator, value = setting.partition("=")
         if not separator:
             raise AlpError(f"--set {setting}: write it as name=value, for example decision.false_alarm_rate=0.05.")
-        found[name.strip()] = yaml.safe_load(value)
+        try:
+            found[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise AlpError(
+                f"--set {setting}: the value cannot be read as YAML; put quotes around text."
+            ) from error
     return found
 
 
@@ -339,7 +347,7 @@ def _as_json(folder: PackageFolder, success: bool, reasons: tuple[str, ...], run
 
 
 def _problem_table(terminal: Terminal, problems: list[Problem]) -> None:
-    columns = ("row", "column", "file", "severity", "problem", "remedy")
+    columns = ("row", "column", "value", "file", "severity", "problem", "remedy")
     terminal.table("Problems", columns, [[getattr(item, name) for name in columns] for item in problems])
 
 

@@ -33,7 +33,6 @@ def onboard(
     progress: Callable[[str], Progress],
 ) -> Onboarded:
     """Work one package through all stages. A refused package gets its letter in ``rejected/``."""
-    os.environ["DAGSTER_HOME"] = str(dagster_home(folder.data_root))
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     import dagster as dg
 
@@ -42,7 +41,7 @@ def onboard(
     from alp_assets.checks.gates import gates
 
     config = {"archive": str(archive.resolve()), "original_name": archive.name}
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.from_config(str(dagster_home(folder.data_root))) as instance:
         instance.add_dynamic_partitions(str(packages.name), [folder.key])
         result = dg.materialize(
             [*assets, *gates],
@@ -61,7 +60,10 @@ def onboard(
 
 
 def _reasons(folder: PackageFolder, result: Any) -> list[str]:
-    """Why a run failed: gates first, then what a stage raised. Refusals write the letter."""
+    """Why a run failed: what a stage raised on purpose, else the gates, else a crash.
+
+    Failed gates write the letter, unless the run ended before it came to them.
+    """
     refusals, crashes = [], []
     for event in result.all_events:
         if event.event_type_value != "STEP_FAILURE":
@@ -72,4 +74,6 @@ def _reasons(folder: PackageFolder, result: Any) -> list[str]:
         elif failure.error is not None:
             error = failure.error.cause or failure.error
             crashes.append(f"{event.step_key}: {error.message.strip()}")
-    return reject(folder) if failed_gates(folder) else refusals or crashes
+    if refusals:
+        return refusals
+    return reject(folder) if failed_gates(folder) else crashes

@@ -29,8 +29,11 @@ class UploadParams(_Group):
     max_entries: int = Field(default=200_000, gt=0)
     max_total_bytes: int = Field(default=200 * 2**30, gt=0, description="sum of unpacked sizes")
     max_entry_bytes: int = Field(default=8 * 2**30, gt=0)
-    max_ratio: float = Field(
-        default=200.0, gt=1, description="unpacked to packed size, per entry of 1 MiB or more"
+    max_ratio: float = Field(default=200.0, gt=1, description="unpacked to packed size")
+    ratio_from_bytes: int = Field(
+        default=64 * 2**20,
+        gt=0,
+        description="entries and packages that unpack to less may have any ratio: digital silence packs 1000 to 1",
     )
 
 

@@ -38,7 +38,6 @@ SIGNAL_SUFFIXES = frozenset({".csv", ".npy", ".parquet", ".mat"})
 TABLE_SUFFIXES = (".csv", ".xlsx", ".tsv", ".txt", ".xls")
 
 _CHUNK = 1 << 20
-_RATIO_FROM_BYTES = 1 << 20
 _MOST_PROBLEMS = 1_000
 _UTF8_FLAG = 0x800
 _ENCRYPTED_FLAGS = 0x1 | 0x40
@@ -404,7 +403,7 @@ def _entry_problems(member: _Member, params: UploadParams) -> Iterator[Problem]:
             f"This entry unpacks to {info.file_size:,} bytes; at most {params.max_entry_bytes:,} may be.",
             "Cut the recording into shorter files.",
         )
-    if info.file_size >= _RATIO_FROM_BYTES and info.file_size > params.max_ratio * info.compress_size:
+    if info.file_size >= params.ratio_from_bytes and info.file_size > params.max_ratio * info.compress_size:
         yield _finding(
             name,
             f"This entry unpacks to more than {params.max_ratio:g} times its packed size, as zip bombs do.",
@@ -433,6 +432,10 @@ def _size_problems(path: Path, members: Sequence[_Member], params: UploadParams)
     if total > params.max_total_bytes:
         problem = f"The zip unpacks to {total:,} bytes; at most {params.max_total_bytes:,} are accepted."
         yield _finding(path.name, problem, smaller)
+    packed = sum(member.info.compress_size for member in members)
+    if total >= params.ratio_from_bytes and total > params.max_ratio * packed:
+        problem = f"The zip unpacks to more than {params.max_ratio:g} times its size, as zip bombs do."
+        yield _finding(path.name, problem, "Leave out what is no recording, or zip without compression.")
 
 
 def _overlap_problems(path: Path, infos: Sequence[zipfile.ZipInfo]) -> Iterator[Problem]:

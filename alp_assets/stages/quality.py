@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from alp_assets.audio.decode import AudioInfo
+from alp_assets.audio.decode import AudioInfo, Recording, open_recording
 from alp_assets.audio.measure import Measures, measure
 from alp_assets.errors import AudioUnreadable
 from alp_assets.parallel import ordered_map
@@ -73,6 +73,15 @@ def read_quality(folder: PackageFolder) -> pd.DataFrame:
     return pd.read_parquet(folder.stage("quality") / QUALITY_FILE)
 
 
+def why_set_aside(path: Path, params: Params) -> list[str]:
+    """Why a recording that belongs to no package cannot serve; empty where it can.
+
+    ``AudioUnreadable`` when it cannot even be decoded.
+    """
+    with path.open("rb") as stream, open_recording(stream) as recording:
+        return _judged(recording, path.name, params)[0]
+
+
 def recording_problems(table: pd.DataFrame) -> list[Problem]:
     """The recordings that were set aside or warned of, as problems for people."""
     problems: list[Problem] = []
@@ -111,16 +120,7 @@ def _measured(
 def _examine(archive: PackageArchive, job: _Job, params: Params, scratch: Path) -> dict[Hashable, object]:
     try:
         with opened(archive, job.file, scratch) as recording:
-            info = recording.info
-            reasons, warnings = _judge_form(info, job.file, params)
-            if reasons:
-                found = {**_NOTHING, **_form(info)}
-            else:
-                measures = measure(recording, params.clips.channel, params.quality)
-                reasons, more = _judge_sound(measures, params.quality)
-                warnings += more
-                found = _form(info) | dict(asdict(measures))
-                del found["non_finite"]
+            reasons, warnings, found = _judged(recording, job.file, params)
     except AudioUnreadable as error:
         reasons = [f"{_sentence(str(error))} → Export it again as a 16-bit WAV and send it in a new package."]
         warnings, found = [], dict(_NOTHING)
@@ -130,6 +130,20 @@ def _examine(archive: PackageArchive, job: _Job, params: Params, scratch: Path) 
         "warnings": "\n".join(warnings),
     }
     return {**job.about, **verdict, **found}
+
+
+def _judged(
+    recording: Recording, file: str, params: Params
+) -> tuple[list[str], list[str], dict[Hashable, object]]:
+    """Reasons to set a recording aside, warnings, and all that was found of it."""
+    reasons, warnings = _judge_form(recording.info, file, params)
+    if reasons:
+        return reasons, warnings, {**_NOTHING, **_form(recording.info)}
+    measures = measure(recording, params.clips.channel, params.quality)
+    reasons, more = _judge_sound(measures, params.quality)
+    found = _form(recording.info) | dict(asdict(measures))
+    del found["non_finite"]
+    return reasons, warnings + more, found
 
 
 def _form(info: AudioInfo) -> dict[Hashable, object]:

@@ -15,6 +15,7 @@ from alp_assets.params import EmbeddingParams, Params
 from alp_assets.registry.registry import Registry, verify
 from alp_assets.stages.embeddings import embed_file
 from alp_assets.stages.models import read_threshold
+from alp_assets.stages.quality import why_set_aside
 from schemas.sections import Section
 
 
@@ -32,7 +33,10 @@ class ClipScore:
 
 
 def score_file(data_root: Path, section: Section, recording: Path, params: Params) -> list[ClipScore]:
-    """Cut a recording as a package's would be and score every clip with the section's champion."""
+    """Cut a recording as a package's would be and score every clip with the section's champion.
+
+    What would be set aside in a package gets no score: it is an ``AlpError`` with the reason.
+    """
     champion = Registry(data_root).champion(section)
     if champion is None:
         raise AlpError(f"{section}: cannot score, there is no model yet. Onboard a package with normals of it.")
@@ -41,6 +45,8 @@ def score_file(data_root: Path, section: Section, recording: Path, params: Param
     encoder = stored.card["encoder"]
     same = EmbeddingParams.model_validate({"encoder": encoder["name"], encoder["name"]: encoder["settings"]})
     try:
+        if reasons := why_set_aside(recording, params):
+            raise AlpError(f"{recording}: cannot score. {' '.join(reasons).replace(' → ', ' ')}")
         embeddings = embed_file(recording, params.model_copy(update={"embeddings": same}))
     except FileNotFoundError as error:
         raise AlpError(f"{recording}: no such file.") from error

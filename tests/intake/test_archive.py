@@ -230,16 +230,29 @@ def test_sizes_over_the_limits_are_refused(tmp_path):
     assert "1,010 bytes" in problem.problem
 
 
-def test_ratio_counts_from_a_mebibyte(tmp_path):
-    opened(tmp_path, {"audio/a.wav": bytes(2**20 - 1)}).close()
-    (problem,) = refusal(tmp_path, {"audio/a.wav": bytes(2**20)})
+def test_ratio_counts_from_a_size_on(tmp_path):
+    limit = {"ratio_from_bytes": 2**20}
+    opened(tmp_path, {"audio/a.wav": bytes(2**20 - 1)}, **limit).close()
+    problems = refusal(tmp_path, {"audio/a.wav": bytes(2**20)}, **limit)
+    assert [problem.file for problem in problems] == ["p.zip", "audio/a.wav"]
+    assert all("bomb" in problem.problem for problem in problems)
+    opened(tmp_path, {"audio/a.wav": bytes(2**20)}, max_ratio=2000, **limit).close()
+
+
+def test_many_small_entries_are_a_bomb_together(tmp_path):
+    entries = {f"audio/{number}.wav": bytes(2**18) for number in range(8)}
+    opened(tmp_path, {"audio/0.wav": bytes(2**18)}, ratio_from_bytes=2**20).close()
+    (problem,) = refusal(tmp_path, entries, ratio_from_bytes=2**20)
     assert "bomb" in problem.problem
-    opened(tmp_path, {"audio/a.wav": bytes(2**20)}, max_ratio=2000).close()
+
+
+def test_a_dead_microphone_is_no_bomb(tmp_path):
+    opened(tmp_path, {"audio/silence.wav": bytes(4_000_000), "audio/a.wav": b"x"}).close()
 
 
 def test_ignored_entries_count_as_bombs_too(tmp_path):
-    (problem,) = refusal(tmp_path, {"__MACOSX/._a": bytes(2**21), "a.wav": b"x"})
-    assert problem.file == "__MACOSX/._a"
+    problems = refusal(tmp_path, {"__MACOSX/._a": bytes(2**21), "a.wav": b"x"}, ratio_from_bytes=2**20)
+    assert "__MACOSX/._a" in [problem.file for problem in problems]
 
 
 def test_entries_that_share_their_data_are_refused(tmp_path):
@@ -252,7 +265,8 @@ def test_entries_that_share_their_data_are_refused(tmp_path):
 def test_all_findings_come_at_once(tmp_path):
     link = zipfile.ZipInfo("link")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    problems = refusal(tmp_path, [("../a", b"x"), (link, b"y"), ("big", bytes(3 * 2**20)), ("/b", b"z")])
+    entries = [("../a", b"x"), (link, b"y"), ("big", bytes(1_000)), ("/b", b"z")]
+    problems = refusal(tmp_path, entries, max_entry_bytes=999)
     assert [problem.file for problem in problems] == ["../a", "link", "big", "/b"]
 
 

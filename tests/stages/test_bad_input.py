@@ -160,7 +160,12 @@ def bomb(path):
     ],
 )
 def test_each_limit_of_the_archive_is_a_parameter_and_refuses_what_is_over_it(tmp_path, limit, value, word):
-    high = {"upload.max_ratio": 1e6, "upload.max_total_bytes": 1 << 30, "upload.max_entries": 100}
+    high = {
+        "upload.ratio_from_bytes": 1 << 20,
+        "upload.max_ratio": 1e6,
+        "upload.max_total_bytes": 1 << 30,
+        "upload.max_entries": 100,
+    }
     params = with_overrides(FAST, {**high, f"upload.{limit}": value})
     refused(tmp_path / "data", bomb(tmp_path / "p.zip"), word, params=params)
 
