@@ -103,6 +103,7 @@ def check(
 ) -> None:
     """Check table and recordings of a package without onboarding it. Exit code 1 when there are problems."""
     from alp_assets.stages.rejection import known_problems
+    from alp_assets.stages.summary import counted
 
     root, terminal = _begin(data, as_json)
     params = _params(root, _overrides(settings) | {"quality.data_docs": False})
@@ -117,7 +118,7 @@ def check(
         _problem_table(terminal, problems)
     if not as_json:
         terminal.say(
-            f"{len(serious)} problems and {len(problems) - len(serious)} warnings"
+            f"{counted(len(serious), 'problem')} and {counted(len(problems) - len(serious), 'warning')}"
             if problems
             else "No problems. The package can be sent as it is."
         )

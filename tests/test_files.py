@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -134,6 +137,47 @@ class TestReplacedFolder:
         with replaced_folder(tmp_path / "a[b]*"):
             pass
         assert _names(tmp_path) == [".ab.abcd1234.part", "a[b]*"]
+
+
+class Killed(BaseException):
+    """What a process meets that dies."""
+
+
+@pytest.mark.parametrize("existed", [True, False])
+@pytest.mark.parametrize("step", range(6))
+def test_dying_at_any_step_leaves_the_old_folder_the_new_one_or_none(tmp_path, monkeypatch, existed, step):
+    """From the chosen renaming or removing on nothing happens any more; a removal stops halfway."""
+    target = tmp_path / "stage"
+    if existed:
+        with replaced_folder(target) as part:
+            for name in "abc":
+                (part / name).write_text("old")
+    steps = itertools.count()
+    rename, rmtree = os.rename, shutil.rmtree
+
+    def dying_rename(*arguments):
+        if next(steps) >= step:
+            raise Killed
+        rename(*arguments)
+
+    def dying_rmtree(folder, **options):
+        if next(steps) >= step:
+            for path in sorted(folder.rglob("a")):
+                path.unlink()
+            raise Killed
+        rmtree(folder, **options)
+
+    with monkeypatch.context() as patched, suppress(Killed):
+        patched.setattr(os, "rename", dying_rename)
+        patched.setattr(shutil, "rmtree", dying_rmtree)
+        with replaced_folder(target) as part:
+            for name in "abc":
+                (part / name).write_text("new")
+    if target.exists():
+        assert [(target / name).read_text() for name in "abc"] in (["old"] * 3, ["new"] * 3)
+    with replaced_folder(target):
+        pass
+    assert _names(tmp_path) == ["stage"]
 
 
 _GENERATIONS = """

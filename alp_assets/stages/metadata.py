@@ -13,7 +13,7 @@ from alp_assets.files import sha256_of
 from alp_assets.params import Params, UploadParams
 from alp_assets.progress import Progress, silent
 from alp_assets.stages.package import PackageFolder, write_summary
-from alp_assets.stages.summary import Gate, Summary
+from alp_assets.stages.summary import Gate, Summary, counted
 from alp_assets.stages.upload import ARCHIVE_FILE, read_receipt
 from schemas.problems import Problem, Severity, problems_frame
 
@@ -156,9 +156,9 @@ def _gate(table: pd.DataFrame, problems: list[Problem]) -> Gate:
         text = "No row of the table holds the contract; problems.csv says why, row by row."
         return Gate("contract_holds", "failed", text, figures)
     if errors:
-        text = f"{errors} problems in rows that were set aside; {len(table)} rows hold the contract."
+        text = f"{counted(errors, 'problem')} in rows that were set aside; {counted(len(table), 'good row')} left."
         return Gate("contract_holds", "warned", text, figures)
-    return Gate("contract_holds", "passed", f"All {len(table)} rows hold the contract.", figures)
+    return Gate("contract_holds", "passed", f"Rows that hold the contract: all {len(table)}.", figures)
 
 
 def _figures(table: pd.DataFrame, problems: list[Problem]) -> dict[str, int | float | str]:

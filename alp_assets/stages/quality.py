@@ -251,8 +251,9 @@ def _summary(table: pd.DataFrame) -> Summary:
         "accepted": len(usable),
         "set_aside": len(aside),
         "hours": round(float(usable["duration_s"].sum()) / 3600, 4),
-        "median_rms_dbfs": round(float(usable["rms_dbfs"].median()), 2) if len(usable) else -200.0,
     }
+    if len(usable):
+        figures["median_rms_dbfs"] = round(float(usable["rms_dbfs"].median()), 2)
     columns = ["recording", "row", "reasons"]
     gate = _gate(len(table), len(usable), sent_train, kept_train, aside)
     return Summary("quality", figures, (gate,), {"set_aside": aside[columns].head(_SHOWN)})

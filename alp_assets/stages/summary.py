@@ -12,6 +12,11 @@ Figure = int | float | str
 Status = Literal["passed", "warned", "failed"]
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 clip``, ``2 clips``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 @dataclass(frozen=True)
 class Gate:
     """One requirement. ``failed`` stops the package, ``warned`` is told and the work goes on."""

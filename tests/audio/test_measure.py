@@ -208,6 +208,17 @@ def test_an_offset_is_not_bandwidth(measured):
     assert measured(np.full(RATE, 0.3)).bandwidth_hz < 100
 
 
+def test_an_offset_does_not_hide_quiet_bandwidth(measured, noise):
+    assert measured(noise(3 * RATE, 3e-4) + 0.3, subtype="PCM_24").bandwidth_hz > 7_900
+
+
+@pytest.mark.parametrize(("below_db", "edge"), [(70, 8_000), (90, 4_000)])
+def test_bandwidth_ends_80_db_below_the_loudest(measured, noise, below_db, edge):
+    loud = soxr.resample(noise(5 * 8_000, 0.1), 8_000, 16_000)
+    quiet = noise(loud.size, 0.1 * 10 ** (-below_db / 20), seed=1)
+    assert measured(loud + quiet, subtype="PCM_24").bandwidth_hz == pytest.approx(edge, rel=0.05)
+
+
 @pytest.mark.parametrize("block", [5_000, 20_000, 7_900, 79_999])
 def test_bandwidth_does_not_hang_on_the_size_of_blocks(measured, noise, in_blocks_of, block):
     sound = soxr.resample(noise(5 * 8_000), 8_000, 16_000)

@@ -27,6 +27,7 @@ def _scores(n):
         pytest.param(99, 0.1, 90, 0.1, True, id="rank ceil(100 x 0.9) = 90"),
         pytest.param(99, 0.01, 99, 0.01, True, id="rank ceil(100 x 0.99) = 99"),
         pytest.param(3, 0.5, 2, 0.5, True, id="rank ceil(4 x 0.5) = 2"),
+        pytest.param(124, 0.176, 103, 0.176, True, id="rank 125 x 0.824 = 103, which floats make more"),
         pytest.param(8, 0.1, 8, 1 / 9, False, id="8 support 1/9"),
         pytest.param(3, 0.1, 3, 1 / 4, False, id="3 support 1/4"),
         pytest.param(1, 0.1, 1, 1 / 2, False, id="1 supports 1/2"),
