@@ -230,7 +230,7 @@ def test_check_of_a_good_package(alp, tmp_path):
 def test_check_of_a_bad_package_lists_the_problems(alp, tmp_path):
     result = alp("check", spoilt(tmp_path / "p.zip"), "--data", tmp_path / "data")
     assert result.code == 1
-    assert "2 problems and 1 warnings" in result.out
+    assert "2 problems and 1 warning\n" in result.out
     for word in (
         "audio/text.wav",
         "it is text",

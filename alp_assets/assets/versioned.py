@@ -53,9 +53,7 @@ def versioned(
     yield _result(taken.content_hash, True, figures, "Under DVC.")
 
 
-def _result(
-    version: str, passed: bool, figures: Metadata, text: str
-) -> dg.MaterializeResult[None]:
+def _result(version: str, passed: bool, figures: Metadata, text: str) -> dg.MaterializeResult[None]:
     check = dg.AssetCheckResult(
         check_name=SNAPSHOT_TAKEN, passed=passed, severity=dg.AssetCheckSeverity.WARN, description=text
     )

@@ -21,9 +21,7 @@ def render_report(view: ReportView) -> str:
     shown = view.set_aside[:SET_ASIDE_SHOWN]
     values = {
         "view": view,
-        "pages": [
-            _section_page(position, section) for position, section in enumerate(view.sections, start=1)
-        ],
+        "pages": [_section_page(position, section) for position, section in enumerate(view.sections, start=1)],
         "set_aside": shown,
         "set_aside_left_out": len(view.set_aside) - len(shown),
         "findings": text.findings(view.problems),

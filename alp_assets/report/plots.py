@@ -199,9 +199,7 @@ def _bars(axis: Axes, group: _Group, edges: NDArray[np.float64], threshold: floa
     top = int(counts.max())
     axis.set_ylim(0, top * 1.15)
     axis.yaxis.set_major_locator(MaxNLocator(nbins=2, integer=True, steps=[1, 2, 5, 10]))
-    axis.set_ylabel(
-        f"{group.name}\n(n = {group.scores.size})", rotation=0, ha="right", va="center", labelpad=6
-    )
+    axis.set_ylabel(f"{group.name}\n(n = {group.scores.size})", rotation=0, ha="right", va="center", labelpad=6)
 
 
 def _mark_threshold(axis: Axes, threshold: float, edges: NDArray[np.float64]) -> None:
@@ -214,9 +212,7 @@ def _mark_threshold(axis: Axes, threshold: float, edges: NDArray[np.float64]) ->
 def _label_threshold(axis: Axes, threshold: float, edges: NDArray[np.float64], is_log: bool) -> None:
     if not math.isfinite(threshold):
         return
-    place, low, high = (
-        (math.log(v) if is_log else v) for v in (threshold, float(edges[0]), float(edges[-1]))
-    )
+    place, low, high = ((math.log(v) if is_log else v) for v in (threshold, float(edges[0]), float(edges[-1])))
     share = (place - low) / (high - low)
     axis.annotate(
         f"threshold {threshold:.4g}: above it the alarm rings",

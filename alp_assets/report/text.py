@@ -100,9 +100,7 @@ def observed(section: SectionView) -> str:
     share = percent(alarms / normals)
     if section.observed_interval is not None:
         low, high = section.observed_interval
-        share += (
-            f", {percent(section.interval_confidence)} interval {_hundredfold(low)}-{_hundredfold(high)} %"
-        )
+        share += f", {percent(section.interval_confidence)} interval {_hundredfold(low)}-{_hundredfold(high)} %"
     recordings = "recording" if normals == 1 else "recordings"
     unseen = f"of {count(normals)} normal {recordings} the model had not seen"
     return f"{unseen}, {count(alarms)} would have rung ({share})"

@@ -324,9 +324,7 @@ def test_figures_are_the_same_in_another_process_and_need_no_pyplot() -> None:
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     here = os.path.dirname(__file__)  # noqa: PTH120
-    made = subprocess.run(
-        [sys.executable, "-c", code, here], env=environment, capture_output=True, check=True
-    )
+    made = subprocess.run([sys.executable, "-c", code, here], env=environment, capture_output=True, check=True)
     assert made.stdout == score_histogram(scored()) + spectrogram(noise_clip())
 
 
@@ -419,10 +417,7 @@ def test_spectrogram_of_odd_clips(samples: np.ndarray) -> None:
 
 def test_words_on_the_promise() -> None:
     too_few = scored(promise_supported=False)
-    assert (
-        text.promise(too_few)
-        == "at most 10 % of normal recordings ring; so few normals support no lower rate"
-    )
+    assert text.promise(too_few) == "at most 10 % of normal recordings ring; so few normals support no lower rate"
     assert text.kept(scored(observed_interval=(0.2, 0.4))) == "more than promised"
     assert text.kept(scored(observed_interval=(0.0, 0.05))) == "fewer than promised"
     assert text.kept(unlabelled()) == ""
