@@ -208,14 +208,13 @@ def main() -> None:
 
 def _begin(data: Path | None, as_json: bool) -> tuple[Path, Terminal]:
     """The data root, also for everything that this process starts, and the terminal to tell it in."""
-    from alp_assets.home import data_root
+    from alp_assets.home import data_root, keep_caches_in
     from alp_assets.terminal import Terminal
 
     if data is not None:
         os.environ["ALP_DATA"] = str(data)
     root = data_root()
-    # matplotlib keeps its list of fonts in the home of the user otherwise
-    os.environ.setdefault("MPLCONFIGDIR", str(root / "cache" / "matplotlib"))
+    keep_caches_in(root)
     return root, Terminal(quiet=as_json)
 
 

@@ -16,6 +16,12 @@ def data_root() -> Path:
     return Path(os.environ.get("ALP_DATA") or PROJECT / "data").expanduser().resolve()
 
 
+def keep_caches_in(root: Path) -> None:
+    """Let libraries keep their caches in the data root instead of the user's home and /var/tmp."""
+    os.environ.setdefault("MPLCONFIGDIR", str(root / "cache" / "matplotlib"))
+    os.environ.setdefault("DVC_SITE_CACHE_DIR", str(root / "cache" / "dvc"))
+
+
 def dagster_home(root: Path) -> Path:
     """``$DAGSTER_HOME``, else ``dagster/`` in the data root, made and configured when it is not there."""
     chosen = os.environ.get("DAGSTER_HOME")

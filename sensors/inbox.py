@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from alp_assets.errors import NameRefused
-from alp_assets.files import sha256_of
+from alp_assets.files import sha256_of, write_bytes
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.upload import read_receipt
 
@@ -94,6 +94,11 @@ def scan_inbox(data_root: Path, seen: Mapping[str, Seen], most: int, now: float 
             received[folder.customer, sha256] = folder.package
             arrivals.append(Arrival(folder, path, sha256))
     return Scan(known, tuple(arrivals), complaints, tuple(waiting))
+
+
+def leave_note(upload: Path, complaint: str) -> None:
+    """Tell the sender where they look: beside the file."""
+    write_bytes(upload.with_name(upload.name + ".problem.txt"), f"{complaint}\n".encode())
 
 
 def load_cursor(text: str | None) -> dict[str, Seen]:

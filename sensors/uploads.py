@@ -4,12 +4,10 @@ import dagster as dg
 
 from alp_assets.assets.job import onboard
 from alp_assets.assets.workplace import Workplace, packages
-from alp_assets.files import write_bytes
-from sensors.inbox import Arrival, Scan, load_cursor, save_cursor, scan_inbox
+from sensors.inbox import Arrival, Scan, leave_note, load_cursor, save_cursor, scan_inbox
 
 INTERVAL_S = 2
 MOST_AT_ONCE = 20
-COMPLAINT = ".problem.txt"
 
 
 @dg.sensor(
@@ -24,7 +22,7 @@ def uploads(context: dg.SensorEvaluationContext, workplace: dg.ResourceParam[Wor
     scan = scan_inbox(workplace.data_root, load_cursor(context.cursor), MOST_AT_ONCE)
     for name, complaint in scan.complaints.items():
         context.log.warning(f"{name}: {complaint}")
-        _leave_note(workplace, name, complaint)
+        leave_note(workplace.data_root / "inbox" / name, complaint)
     keys = [arrival.folder.key for arrival in scan.arrivals]
     return dg.SensorResult(
         run_requests=[_request(arrival) for arrival in scan.arrivals],
@@ -45,12 +43,6 @@ def _request(arrival: Arrival) -> dg.RunRequest:
 
 def _observation(name: str, complaint: str) -> dg.AssetObservation:
     return dg.AssetObservation(asset_key="upload", metadata={"inbox_file": name, "complaint": complaint})
-
-
-def _leave_note(workplace: Workplace, name: str, complaint: str) -> None:
-    """Tell the sender where they look: beside the file."""
-    place = workplace.data_root / "inbox" / name
-    write_bytes(place.with_name(place.name + COMPLAINT), f"{complaint}\n".encode())
 
 
 def _why_nothing(scan: Scan) -> str:

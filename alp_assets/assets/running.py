@@ -11,6 +11,7 @@ import pandas as pd
 
 from alp_assets.assets.workplace import Workplace
 from alp_assets.errors import AlpError
+from alp_assets.home import keep_caches_in
 from alp_assets.stages.catalog import stage_function
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.summary import Summary
@@ -28,6 +29,7 @@ def run_stage_asset(
     **more: Any,
 ) -> dg.MaterializeResult[None]:
     """Run a stage on the partition of the run. ``show`` adds metadata of its own to the summary's."""
+    keep_caches_in(workplace.data_root)
     with plain_failures():
         folder = workplace.folder(context.partition_key)
         summary = stage_function(stage)(folder, workplace.params(), workplace.watch(stage, context), **more)

@@ -7,6 +7,7 @@ import dagster as dg
 from alp_assets.assets.report import report
 from alp_assets.assets.running import OWNERS, Metadata
 from alp_assets.assets.workplace import Workplace, packages
+from alp_assets.home import keep_caches_in
 
 SNAPSHOT_TAKEN = "snapshot_taken"
 
@@ -34,6 +35,7 @@ def versioned(
     from alp_assets.errors import SnapshotFailed
     from alp_assets.stages.snapshot import snapshot
 
+    keep_caches_in(workplace.data_root)
     params = workplace.params()
     if not params.versioned.enabled:
         yield _result("off", True, {}, "Snapshots are switched off (versioned.enabled).")

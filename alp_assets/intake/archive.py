@@ -267,9 +267,7 @@ def _damage_of(name: str) -> Iterator[None]:
 
 
 def _damaged(name: str, error: Exception) -> AudioUnreadable:
-    return AudioUnreadable(
-        f"{name}: damaged inside the zip ({error}). Zip the original file again and send it again."
-    )
+    return AudioUnreadable(f"{name}: damaged inside the zip ({error})")
 
 
 def _directory(path: Path, params: UploadParams) -> list[zipfile.ZipInfo]:

@@ -89,7 +89,7 @@ def _accepted_rows(archive: Path, params: UploadParams, received: datetime) -> t
     except (ArchiveRefused, TableRefused) as error:
         return nothing, list(error.problems)
     except AudioUnreadable as error:
-        return nothing, [Problem("refusal", "The table cannot be read.", str(error))]
+        return nothing, [Problem("refusal", f"{error}.", "Zip the folder again and send it anew.")]
 
 
 def _no_table() -> Problem:

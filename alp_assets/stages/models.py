@@ -20,6 +20,7 @@ from alp_assets.progress import Progress, silent
 from alp_assets.stages.clips import read_clips
 from alp_assets.stages.corpus import Contribution, Corpus, earlier_packages, gather
 from alp_assets.stages.embeddings import Embedded, read_embeddings
+from alp_assets.stages.metadata import read_metadata
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.summary import Summary
 from alp_assets.stages.upload import read_receipt
@@ -55,7 +56,7 @@ def models(folder: PackageFolder, params: Params, progress: Progress = silent) -
     clips = read_clips(folder)
     embedded = read_embeddings(folder, params.embeddings.encoder)
     earlier = earlier_packages(folder, embedded.encoder)
-    sections = package_sections(folder, clips)
+    sections = package_sections(folder)
     plans: list[Plan] = []
     with folder.publish("models") as part:
 
@@ -74,9 +75,10 @@ def models(folder: PackageFolder, params: Params, progress: Progress = silent) -
     return summary
 
 
-def package_sections(folder: PackageFolder, clips: pd.DataFrame) -> list[Section]:
-    """The sections that a package has clips of, sorted."""
-    found = clips[["machine_type", "section_id"]].drop_duplicates().itertuples(index=False)
+def package_sections(folder: PackageFolder) -> list[Section]:
+    """The sections that the package's table names, sorted; of some no recording may have been usable."""
+    table = read_metadata(folder)
+    found = table[["machine_type", "section_id"]].drop_duplicates().itertuples(index=False)
     return sorted(Section(folder.customer, str(row[0]), str(row[1])) for row in found)
 
 
@@ -85,8 +87,7 @@ def package_versions(folder: PackageFolder) -> list[Path]:
     from alp_assets.registry.registry import Registry
 
     registry = Registry(folder.data_root)
-    clips = read_clips(folder)
-    versions = [item for section in package_sections(folder, clips) for item in registry.versions(section)]
+    versions = [item for section in package_sections(folder) for item in registry.versions(section)]
     return [item.folder for item in versions if item.package == folder.package]
 
 

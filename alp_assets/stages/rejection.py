@@ -36,9 +36,12 @@ def withdraw(folder: PackageFolder) -> None:
 
 
 def failed_gates(folder: PackageFolder) -> list[str]:
-    """What the failed gates of the package say, in the order of the stages."""
-    summaries = [found for name in STAGES if (found := folder.summary(name)) is not None]
-    return [gate["text"] for found in summaries for gate in found["gates"] if gate["status"] == "failed"]
+    """What the failed gates say, of the first stage that has any: later ones can only be of an earlier run."""
+    for name in STAGES:
+        gates = (folder.summary(name) or {"gates": []})["gates"]
+        if failed := [gate["text"] for gate in gates if gate["status"] == "failed"]:
+            return failed
+    return []
 
 
 def known_problems(folder: PackageFolder) -> list[Problem]:

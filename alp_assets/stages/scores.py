@@ -75,7 +75,7 @@ def scores(folder: PackageFolder, params: Params, progress: Progress = silent) -
     clips = read_clips(folder)
     clips = clips.assign(position=np.arange(len(clips)))
     embedded = read_embeddings(folder, params.embeddings.encoder)
-    sections = package_sections(folder, clips)
+    sections = package_sections(folder)
     found: list[SectionScores] = []
 
     def work(section: Section) -> SectionScores:
@@ -143,6 +143,13 @@ def _score_section(
         stored = load_model(serving.folder)
     except ModelCorrupt as error:
         return _cannot(section, chosen, str(error))
+    if stored.card["parameters"]["clips"] != params.clips.model_dump(mode="json"):
+        return _cannot(
+            section,
+            chosen,
+            f"its model (package {serving.package}) was fitted on clips cut with other settings (clips.* of "
+            "params.yaml); run both packages with the same",
+        )
     if stored.card["encoder"] != embedded.encoder:
         return _cannot(
             section,

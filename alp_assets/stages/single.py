@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from alp_assets.audio.standardize import CLIP_SECONDS
 from alp_assets.decision.severity import severity
 from alp_assets.engines.store import load_model
 from alp_assets.errors import AlpError, AudioUnreadable
-from alp_assets.params import EmbeddingParams, Params
+from alp_assets.params import ClipParams, EmbeddingParams, Params
 from alp_assets.registry.registry import Registry, verify
 from alp_assets.stages.embeddings import embed_file
 from alp_assets.stages.models import read_threshold
@@ -42,12 +43,11 @@ def score_file(data_root: Path, section: Section, recording: Path, params: Param
         raise AlpError(f"{section}: cannot score, there is no model yet. Onboard a package with normals of it.")
     verify(champion)
     stored = load_model(champion.folder)
-    encoder = stored.card["encoder"]
-    same = EmbeddingParams.model_validate({"encoder": encoder["name"], encoder["name"]: encoder["settings"]})
+    params = _as_fitted(params, stored.card)
     try:
         if reasons := why_set_aside(recording, params):
             raise AlpError(f"{recording}: cannot score. {' '.join(reasons).replace(' → ', ' ')}")
-        embeddings = embed_file(recording, params.model_copy(update={"embeddings": same}))
+        embeddings = embed_file(recording, params)
     except FileNotFoundError as error:
         raise AlpError(f"{recording}: no such file.") from error
     except AudioUnreadable as error:
@@ -70,3 +70,11 @@ def score_file(data_root: Path, section: Section, recording: Path, params: Param
         )
         for number, (value, grade) in enumerate(zip(values, grades, strict=True))
     ]
+
+
+def _as_fitted(params: Params, card: dict[str, Any]) -> Params:
+    """The parameters with the clips and embeddings that the model was fitted on."""
+    encoder = card["encoder"]
+    embeddings = EmbeddingParams.model_validate({"encoder": encoder["name"], encoder["name"]: encoder["settings"]})
+    clips = ClipParams.model_validate(card["parameters"]["clips"])
+    return params.model_copy(update={"clips": clips, "embeddings": embeddings})

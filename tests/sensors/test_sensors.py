@@ -13,7 +13,7 @@ from alp_assets.checks.gates import gates
 from alp_assets.stages.package import PackageFolder
 from sensors.failures import failures
 from sensors.uploads import uploads
-from tests.packages import machine_package, zipped
+from tests.packages import machine_package, receive, zipped
 
 OVERRIDES = {"quality.data_docs": False, "versioned.enabled": False}
 
@@ -115,6 +115,15 @@ def test_a_refused_package_gets_letter_and_problems(instance, tmp_path):
     rejected = PackageFolder(tmp_path, "acme", "first").stage("rejected")
     assert "no table" in (rejected / "letter.html").read_text()
     assert "metadata.csv" in (rejected / "problems.csv").read_text(encoding="utf-8-sig")
+
+
+def test_other_bytes_under_a_name_leave_the_package_alone_and_a_note_in_the_inbox(instance, tmp_path):
+    archive = settle(machine_package(tmp_path / "inbox/acme/first.zip"))
+    folder = receive(tmp_path, archive)
+    machine_package(archive, seed=3)
+    failures(failed_run(instance, tmp_path, "acme__first"))
+    assert not folder.stage("rejected").exists()
+    assert "new package name" in archive.with_name("first.zip.problem.txt").read_text()
 
 
 def test_an_upload_that_was_refused_gets_a_letter_too(instance, tmp_path):

@@ -7,7 +7,6 @@ import pytest
 
 from alp_assets.params import with_overrides
 from alp_assets.registry.registry import Registry
-from alp_assets.stages.catalog import run_stage
 from alp_assets.stages.models import read_plan, read_threshold
 from alp_assets.stages.scores import read_metrics, read_scores
 from schemas.sections import Section
@@ -144,3 +143,20 @@ def test_few_normals(tmp_path, normals):
         assert found["state"] == "scored"
         assert pd.Series(read_scores(folder)["score"]).between(-1e6, 1e6).all()
         assert found["promised_false_alarm_rate"] == pytest.approx(1 / (normals + 1))
+
+
+def test_a_champion_of_other_clip_settings_does_not_score(tmp_path):
+    run_through(receive(tmp_path, machine_package(tmp_path / "a.zip"), package="first"))
+    later = receive(tmp_path, machine_package(tmp_path / "b.zip", train=0, seed=1), package="later")
+    run_through(later, params=with_overrides(FAST, {"clips.channel": "average"}))
+    assert "clips cut with other settings" in entry(later)["reason"]
+
+
+def test_a_section_without_one_usable_recording_is_reported_too(tmp_path):
+    files, rows = machine_files(section="good", train=3, normal=1, anomaly=0)
+    rows.append({**rows[0], "relative_path": "audio/dead.wav", "section_id": "dead", "split": "train"})
+    files["audio/dead.wav"] = b"no audio"
+    folder = receive(tmp_path, zipped(tmp_path / "a.zip", {**files, "metadata.csv": table(rows)}))
+    run_through(folder)
+    states = {item["section_id"]: item["state"] for item in read_metrics(folder)["sections"]}
+    assert states == {"good": "scored", "dead": "cannot_score"}
