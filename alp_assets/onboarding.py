@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alp_assets.home import dagster_home
 from alp_assets.progress import Progress
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.rejection import failed_gates, reject
 from alp_assets.stages.summary import Summary
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+_PROCESS_TAG = "alp/process"
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ def onboard(
 
     config = {"archive": str(archive.resolve()), "original_name": archive.name}
     with dg.DagsterInstance.from_config(str(dagster_home(folder.data_root))) as instance:
+        _end_killed_runs(instance)
         instance.add_dynamic_partitions(str(packages.name), [folder.key])
         result = dg.materialize(
             [*assets, *gates],
@@ -52,11 +59,35 @@ def onboard(
                 "ops": {"upload": {"config": config}},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
-            tags={"customer": folder.customer},
+            tags={"customer": folder.customer, _PROCESS_TAG: _process(os.getpid())},
             raise_on_error=False,
         )
         reasons = () if result.success else tuple(_reasons(folder, result))
     return Onboarded(folder, result.success, reasons, result.run_id)
+
+
+def _end_killed_runs(instance: dg.DagsterInstance) -> None:
+    """Fail the runs of commands on this machine that were killed.
+
+    Nobody else would: they would stay "started", and keep their place in the pool of snapshots for ever.
+    """
+    import dagster as dg
+
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        process = run.tags.get(_PROCESS_TAG, "")
+        host, _, rest = process.partition(":")
+        if host == socket.gethostname() and _process(int(rest.partition(":")[0])) != process:
+            instance.report_run_failed(run, "The command was killed before it ended.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _process(pid: int) -> str:
+    """Machine, number and start time of a process; another one that got the same number differs."""
+    try:
+        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        started = "ended"
+    return f"{socket.gethostname()}:{pid}:{started}"
 
 
 def _reasons(folder: PackageFolder, result: Any) -> list[str]:
