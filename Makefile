@@ -1,6 +1,6 @@
 # Every target sets up what it needs: a machine with Python 3.11 to 3.13, git and make is enough.
 BIN := .venv/bin
-UV = $(shell command -v uv || echo $(BIN)/uv)
+UV := $(BIN)/uv
 export DAGSTER_DISABLE_TELEMETRY := 1
 export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := False
@@ -26,10 +26,12 @@ ui: .venv/installed  ## Dagster on http://localhost:3000, sensors on; ALP_DATA n
 bench: .venv/installed  ## measure; see bench/
 	@$(BIN)/python -m bench $(ARGS)
 
-lock:  ## compile requirements.lock anew from pyproject.toml
-	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-	    --fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url \
-	    --quiet --output-file requirements.lock $(ARGS)
+COMPILE = $(UV) pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+    --no-annotate --no-header --no-emit-index-url --quiet
 
-.venv/installed: requirements.lock requirements-cpu.lock pyproject.toml tools/install.sh
+lock: .venv/installed  ## compile the lock files anew
+	$(COMPILE) pyproject.toml --extra dev --output-file requirements.lock $(ARGS)
+	echo uv | $(COMPILE) - --output-file requirements-uv.lock $(ARGS)
+
+.venv/installed: requirements.lock requirements-cpu.lock requirements-uv.lock pyproject.toml tools/install.sh
 	@sh tools/install.sh

@@ -48,9 +48,10 @@ def demo(data: DataOption = None, as_json: JsonOption = False) -> None:
     from alp_assets.synth.customer import SynthSpec
 
     root, terminal = _begin(data, as_json)
-    archive = root / "demo" / "first.zip"
-    _synthesize(archive, SynthSpec(), terminal)
-    _onboard(root, archive, "demo", "first", {}, terminal, as_json)
+    archive = root / "demo" / "factory.zip"
+    made = _synthesize(archive, SynthSpec(), terminal)
+    # named after its content, because a package never changes and the synthetic customer may
+    _onboard(root, archive, "demo", made["sha256"][:8], {}, terminal, as_json)
 
 
 @app.command()

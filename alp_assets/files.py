@@ -11,7 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _RANDOM = "?" * 8  # what tempfile puts between prefix and suffix
 
@@ -42,6 +45,21 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON that people can read and that is the same for the same value. NaN is refused."""
     text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
     write_bytes(path, (text + "\n").encode())
+
+
+def write_csv(path: Path, table: pd.DataFrame, *, for_excel: bool = False) -> None:
+    """Write a table. Line ends inside cells are quoted; ``for_excel`` adds the mark that lets Excel see UTF-8.
+
+    For Excel, cells that it would take for formulas get an apostrophe in front.
+    """
+    if for_excel:
+        text = table.select_dtypes(["object", "str"]).columns
+        table = table.assign(**{name: table[name].map(_no_formula) for name in text})
+    table.to_csv(path, index=False, encoding="utf-8-sig" if for_excel else "utf-8", lineterminator="\r\n")
+
+
+def _no_formula(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t")) else cell
 
 
 def read_json(path: Path) -> Any:

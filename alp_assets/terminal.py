@@ -52,7 +52,9 @@ class Terminal:
 
     def gate(self, gate: Gate) -> None:
         """One line for a gate."""
-        self.console.print(f"{'':<11} {_MARKS[gate.status]} {gate.name}:", Text(gate.text), soft_wrap=True)
+        self.console.print(
+            f"{'':<11} {_MARKS[gate.status]} {gate.name}:", Text(printable(gate.text)), soft_wrap=True
+        )
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A table; customer text in it is never read as markup."""
@@ -60,17 +62,17 @@ class Terminal:
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*(Text(cell(value)) for value in row))
+            table.add_row(*(Text(printable(cell(value))) for value in row))
         self.console.print(table)
 
     def say(self, text: str) -> None:
         """A line of text."""
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(Text(printable(text)), soft_wrap=True)
 
     def error(self, text: str) -> None:
         """A line that says what went wrong, on the standard error."""
         sys.stdout.flush()
-        Console(stderr=True, highlight=False).print("[red]Error:[/]", Text(text), soft_wrap=True)
+        Console(stderr=True, highlight=False).print("[red]Error:[/]", Text(printable(text)), soft_wrap=True)
 
     def _bar(self, stage: str) -> Tell:
         bars = self._bars
@@ -94,6 +96,11 @@ class Terminal:
                 self.console.print(f"{stage}: {done:,} of {total:,} {what}")
 
         return tell
+
+
+def printable(text: str) -> str:
+    """Text without control characters: what a customer wrote must not steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
 def cell(value: Any) -> str:

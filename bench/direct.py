@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,31 @@ from alp_assets.stages.package import STAGES, PackageFolder
 from alp_assets.stages.upload import upload
 
 
+@dataclass(frozen=True)
+class Took:
+    """What a stage took: wall seconds, and processor seconds over all threads."""
+
+    wall_s: float
+    processor_s: float
+
+
 def params_with(overrides: Mapping[str, Any]) -> Params:
     """The project's parameters (or ``$ALP_PARAMS``), some of them replaced by dotted name."""
     return with_overrides(load_params(PROJECT), overrides)
 
 
-def run_stages(folder: PackageFolder, archive: Path, params: Params) -> Mapping[str, float]:
-    """All eight stages of a package; seconds by stage.
+def run_stages(folder: PackageFolder, archive: Path, params: Params) -> Mapping[str, Took]:
+    """All eight stages of a package; what each of them took.
 
     Raises:
         RuntimeError: the package failed a gate, which no package of a bench should.
     """
-    seconds = {}
+    took = {}
     for name in STAGES:
-        start = time.perf_counter()
+        wall, processor = time.perf_counter(), time.process_time()
         summary = upload(folder, params, archive=archive) if name == "upload" else run_stage(name, folder, params)
-        seconds[name] = time.perf_counter() - start
+        took[name] = Took(time.perf_counter() - wall, time.process_time() - processor)
         if not summary.passed:
             reasons = "; ".join(gate.text for gate in summary.gates if gate.status == "failed")
             raise RuntimeError(f"{folder.key}: {name} failed its gate: {reasons}")
-    return seconds
+    return took

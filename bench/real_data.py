@@ -23,4 +23,4 @@ def motor_sounds() -> Path | None:
 
 def absent() -> str:
     """What to say where they are not."""
-    return f"no real motor recordings in {place() / 'motor-sounds'} (set {VARIABLE} to the folder above)"
+    return f"no real motor recordings in {place() / 'motor-sounds'} (set {VARIABLE} to the folder that holds it)"

@@ -18,7 +18,9 @@ PARTS = 20
 """Two sections of ten parts: four source and one target normal, four test clips by domain and label, one noise."""
 
 
-def spec_of(clips: int, *, sample_rate_hz: int = 48_000, channels: int = 2, duration_s: float = 10.0) -> SynthSpec:
+def spec_of(
+    clips: int, *, sample_rate_hz: int = 48_000, channels: int = 2, duration_s: float = 10.0, seed: int = 0
+) -> SynthSpec:
     """A fan and a pump with ``clips`` recordings together, which must be a multiple of 20."""
     part, rest = divmod(clips, PARTS)
     if rest or part < 1:
@@ -29,9 +31,10 @@ def spec_of(clips: int, *, sample_rate_hz: int = 48_000, channels: int = 2, dura
         test_normals=part,
         test_anomalies=part,
         noise_only=part,
+        seed=seed,
+        duration_s=duration_s,
         sample_rate_hz=sample_rate_hz,
         channels=channels,
-        duration_s=duration_s,
     )
 
 

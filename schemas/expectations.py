@@ -7,6 +7,7 @@ they get a plain style of their own and load nothing.
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
@@ -70,6 +71,9 @@ def write_data_docs(
         .add_batch_definition_whole_dataframe("all")
     )
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=SUITE, data=batch, suite=suite))
+    table = table.copy()
+    for name in table.select_dtypes("str"):
+        table[name] = table[name].map(html.escape)  # the pages show cells as they are
     run = RunIdentifier(run_name="package", run_time=when)
     result = definition.run(batch_parameters={"dataframe": table}, run_id=run)
     context.build_data_docs()

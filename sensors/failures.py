@@ -4,7 +4,7 @@ import dagster as dg
 
 from alp_assets.assets.job import onboard
 from alp_assets.assets.workplace import Workplace
-from alp_assets.errors import PackageBusy, UploadConflict
+from alp_assets.errors import GateFailed, UploadConflict
 from alp_assets.stages.rejection import failed_gates, reject
 from sensors.inbox import leave_note
 
@@ -30,12 +30,10 @@ def failures(context: dg.RunFailureSensorContext, workplace: dg.ResourceParam[Wo
     if kind == UploadConflict.__name__:
         leave_note(folder.inbox, error)
         context.log.info(error)
-        return
-    if kind == PackageBusy.__name__ or (not error and not failed_gates(folder)):
+    elif kind in ("", GateFailed.__name__) and failed_gates(folder):
+        context.log.info(f"{key} was rejected: {'; '.join(reject(folder))}")
+    else:
         context.log.error(f"{key}: nothing was rejected, because the package is not to blame. {error}")
-        return
-    reasons = reject(folder, error)
-    context.log.info(f"{key} was rejected: {'; '.join(reasons)}")
 
 
 def _plain_error(context: dg.RunFailureSensorContext) -> tuple[str, str]:

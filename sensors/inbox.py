@@ -17,6 +17,9 @@ from alp_assets.stages.upload import read_receipt
 SETTLE_S = 2.0
 """A file whose size and time have not changed for this long has stopped growing."""
 
+HASHING_S = 20.0
+"""Dagster ends a sensor's evaluation after 60 s."""
+
 INCOMPLETE_S = 600.0
 """A file that is no complete zip is taken for a copy under way this long, then passed on to be refused."""
 
@@ -32,11 +35,12 @@ class Seen:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A zip that has arrived whole."""
+    """A zip that has arrived whole. ``attempt`` tells a file that was put there anew from the first."""
 
     folder: PackageFolder
     path: Path
     sha256: str
+    attempt: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,18 @@ class Scan:
 def scan_inbox(data_root: Path, seen: Mapping[str, Seen], most: int, now: float | None = None) -> Scan:
     """Look at ``inbox/<customer>/<package>.zip``.
 
-    At most ``most`` arrivals are reported at a time; the others come at the next look. A zip whose
-    bytes are already a package of the same customer is no arrival, whatever it is called.
+    At most ``most`` arrivals are reported at a time, and no file is begun after ``HASHING_S``; the others
+    come at the next look. A zip whose bytes are already a package of the same customer is no arrival,
+    whatever it is called, unless it was put there anew under its name because that package never got
+    through to its report.
     """
     inbox, now = data_root / "inbox", time.time() if now is None else now
     known: dict[str, Seen] = {}
     arrivals: list[Arrival] = []
     complaints: dict[str, str] = {}
     waiting: list[str] = []
-    received = _received(data_root)
+    received: dict[tuple[str, str], str] | None = None
+    deadline = time.monotonic() + HASHING_S
     for path in _zips(inbox):
         name = path.relative_to(inbox).as_posix()
         try:
@@ -79,9 +86,11 @@ def scan_inbox(data_root: Path, seen: Mapping[str, Seen], most: int, now: float 
             known[name] = replace(current, sha256="refused")
             complaints[name] = str(error)
             continue
-        if not _settled(path, current, before, now) or len(arrivals) >= most:
+        full = len(arrivals) >= most or time.monotonic() > deadline
+        if full or not _settled(path, current, before, now):
             waiting.append(name)
             continue
+        received = _received(data_root) if received is None else received
         sha256 = sha256_of(path)
         known[name] = replace(current, sha256=sha256)
         same = received.get((folder.customer, sha256))
@@ -93,6 +102,8 @@ def scan_inbox(data_root: Path, seen: Mapping[str, Seen], most: int, now: float 
         elif same is None:
             received[folder.customer, sha256] = folder.package
             arrivals.append(Arrival(folder, path, sha256))
+        elif not folder.stage("report").is_dir():
+            arrivals.append(Arrival(folder, path, sha256, attempt=str(current.modified_ns)))
     return Scan(known, tuple(arrivals), complaints, tuple(waiting))
 
 

@@ -35,7 +35,7 @@ def uploads(context: dg.SensorEvaluationContext, workplace: dg.ResourceParam[Wor
 
 def _request(arrival: Arrival) -> dg.RunRequest:
     return dg.RunRequest(
-        run_key=f"{arrival.folder.key}:{arrival.sha256}",
+        run_key=":".join(filter(None, (arrival.folder.key, arrival.sha256, arrival.attempt))),
         partition_key=arrival.folder.key,
         tags={"customer": arrival.folder.customer, "sha256": arrival.sha256[:16]},
     )

@@ -18,13 +18,9 @@ if [ -z "$python" ]; then
 fi
 
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-if command -v uv >/dev/null 2>&1; then
-    uv=uv
-else
-    [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv 2>/dev/null \
-        || .venv/bin/python -m pip install --quiet uv
-    uv=.venv/bin/uv
-fi
+uv=.venv/bin/uv
+.venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements-uv.lock 2>&1 | grep -v WARNING || true
+[ -x "$uv" ] || { echo "uv could not be installed with pip; see above." >&2; exit 1; }
 
 # uv does not read pip's settings: what this machine offers to pip, it offers to uv too.
 pip_setting() { .venv/bin/python -m pip config get "global.$1" 2>/dev/null || true; }

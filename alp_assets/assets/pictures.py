@@ -29,9 +29,11 @@ def score_strips(scores: pd.DataFrame) -> dg.MarkdownMetadataValue:
             chosen = rows.loc[rows["label"] == label, "score"]
             axes.plot(chosen, np.full(len(chosen), height), marker, alpha=0.7, color=_COLOURS[label])
         axes.plot([rows["threshold"].iloc[0]] * 2, [height - 0.35, height + 0.35], color="black")
-    axes.set_yticks(range(len(groups)), [f"{name[0]}/{name[1]}" for name, _ in groups])
+    axes.set_yticks(range(len(groups)), [str(number) for number in range(1, len(groups) + 1)])
     axes.set_xlabel("score (o normal, x anomaly, . unlabelled, | threshold)")
-    return _markdown(figure, "scores of each section with its threshold")
+    # customer text stays out of the picture: fonts lack letters, and $ would be read as mathematics
+    names = [f"{number}. `{kind}/{section}`" for number, ((kind, section), _) in enumerate(groups, 1)]
+    return _markdown(figure, "scores of each section with its threshold", "\n".join(names))
 
 
 def levels(quality: pd.DataFrame) -> dg.MarkdownMetadataValue:
@@ -56,8 +58,8 @@ def _figure(height: float) -> Figure:
     return Figure(figsize=(6.4, height), dpi=80, layout="constrained")
 
 
-def _markdown(figure: Figure, alt: str) -> dg.MarkdownMetadataValue:
+def _markdown(figure: Figure, alt: str, below: str = "") -> dg.MarkdownMetadataValue:
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     picture = base64.b64encode(stream.getvalue()).decode()
-    return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{picture})")
+    return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{picture})\n\n{below}")

@@ -38,13 +38,13 @@ def versioned(
     keep_caches_in(workplace.data_root)
     params = workplace.params()
     if not params.versioned.enabled:
-        yield _result("off", True, {}, "Snapshots are switched off (versioned.enabled).")
+        yield _result(None, True, {}, "Snapshots are switched off (versioned.enabled).")
         return
     try:
         taken = snapshot(workplace.folder(context.partition_key), params)
     except SnapshotFailed as error:
         context.log.warning(str(error))
-        yield _result("failed", False, {}, str(error))
+        yield _result(None, False, {}, str(error))
         return
     figures: Metadata = {
         "content_hash": taken.content_hash,
@@ -55,8 +55,10 @@ def versioned(
     yield _result(taken.content_hash, True, figures, "Under DVC.")
 
 
-def _result(version: str, passed: bool, figures: Metadata, text: str) -> dg.MaterializeResult[None]:
+def _result(version: str | None, passed: bool, figures: Metadata, text: str) -> dg.MaterializeResult[None]:
     check = dg.AssetCheckResult(
         check_name=SNAPSHOT_TAKEN, passed=passed, severity=dg.AssetCheckSeverity.WARN, description=text
     )
-    return dg.MaterializeResult(metadata=figures, data_version=dg.DataVersion(version), check_results=[check])
+    return dg.MaterializeResult(
+        metadata=figures, data_version=dg.DataVersion(version) if version else None, check_results=[check]
+    )

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 
-BLOCK_FRAMES = 1 << 19
-"""Frames read at a time: 11 s at 48 kHz, so that a recording of hours needs no more memory."""
+BLOCK_SAMPLES = 1 << 20
+"""Samples read at a time: 11 s of stereo at 48 kHz, so that a recording of hours needs no more memory."""
+
+_UNKNOWN_FRAMES = 1 << 48
 
 _TO_THE_END = 0xFFFF_FFFF
 _UNKNOWN_SIZES = frozenset({0, 0x7FFF_0000, 0x7FFF_F000, 0x7FFF_FF00, 0x7FFF_FFFF, 0x8000_0000})
@@ -55,16 +57,9 @@ class Recording:
         self._file = file
         self.info = info
 
-    def blocks(self, frames: int = BLOCK_FRAMES) -> Iterator[FloatArray]:
-        """Samples as float32 (frames, channels), full scale 1.0."""
-        while True:
-            try:
-                block = self._file.read(frames, dtype="float32", always_2d=True)
-            except (RuntimeError, OSError) as error:
-                raise AudioUnreadable(f"cannot be decoded ({error})") from error
-            if not len(block):
-                return
-            yield block
+    def blocks(self, frames: int = 0) -> Iterator[FloatArray]:
+        """Samples as float32 (frames, channels), full scale 1.0; by default ``BLOCK_SAMPLES`` at a time."""
+        yield from _blocks(self._file, frames or max(1, BLOCK_SAMPLES // self.info.channels))
 
 
 @contextmanager
@@ -83,9 +78,14 @@ def open_recording(stream: BinaryIO) -> Iterator[Recording]:
     except (RuntimeError, OSError, TypeError, ValueError) as error:
         raise AudioUnreadable(f"this is not audio that can be read{_looks_like(head)}") from error
     with file:
+        frames = declared = int(file.frames)
+        if frames > _UNKNOWN_FRAMES:
+            # libsndfile can neither seek in such a file nor tell where it ends
+            raise AudioUnreadable("its header does not say how long it is, as when it was recorded into a pipe")
         if file.samplerate <= 0 or file.channels <= 0:
             raise AudioUnreadable(f"the header gives {file.samplerate} Hz and {file.channels} channels")
-        declared = _declared_frames(head, file) if file.format in ("WAV", "WAVEX") else file.frames
+        if file.format in ("WAV", "WAVEX"):
+            declared = _declared_frames(head, file)
         yield Recording(
             file,
             AudioInfo(
@@ -93,8 +93,8 @@ def open_recording(stream: BinaryIO) -> Iterator[Recording]:
                 subtype=file.subtype,
                 sample_rate_hz=file.samplerate,
                 channels=file.channels,
-                frames=file.frames,
-                declared_frames=max(declared, file.frames),
+                frames=frames,
+                declared_frames=max(declared, frames),
             ),
         )
 
@@ -104,6 +104,17 @@ def pick_channel(block: FloatArray, channel: int | str) -> FloatArray:
     if channel == "average":
         return np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
     return np.ascontiguousarray(block[:, int(channel) - 1])
+
+
+def _blocks(file: sf.SoundFile, frames: int) -> Iterator[FloatArray]:
+    while True:
+        try:
+            block = file.read(frames, dtype="float32", always_2d=True)
+        except (RuntimeError, OSError) as error:
+            raise AudioUnreadable(f"cannot be decoded ({error})") from error
+        if not len(block):
+            return
+        yield block
 
 
 def _looks_like(head: bytes) -> str:

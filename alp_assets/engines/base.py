@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,19 +18,32 @@ SOURCE, TARGET = "source", "target"
 
 @dataclass(frozen=True)
 class Normals:
-    """What an engine learns from: embeddings (n, ...) of normal clips and the domain of each (n,)."""
+    """What an engine learns from: embeddings (n, ...) of normal clips, the domain and recording of each (n,).
+
+    Clips of one recording are no independent witnesses, so nothing that is to be unseen may have a sibling
+    among what was seen. Without ``recordings`` every clip is one of its own.
+    """
 
     embeddings: FloatArray
     domains: npt.NDArray[np.str_]
+    recordings: npt.NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, np.str_))
 
     def __post_init__(self) -> None:
+        if not len(self.recordings):
+            object.__setattr__(self, "recordings", np.arange(len(self.embeddings)).astype(np.str_))
         if len(self.embeddings) != len(self.domains):
             raise ValueError(f"{len(self.embeddings)} embeddings but {len(self.domains)} domains")
+        if len(self.embeddings) != len(self.recordings):
+            raise ValueError(f"{len(self.embeddings)} embeddings but {len(self.recordings)} recordings")
         if not np.isfinite(self.embeddings).all():
             raise ValueError("embeddings of normals must be finite")
 
     def __len__(self) -> int:
         return len(self.embeddings)
+
+    def chosen(self, rows: npt.NDArray[np.bool_]) -> Normals:
+        """Some of the normals."""
+        return Normals(self.embeddings[rows], self.domains[rows], self.recordings[rows])
 
 
 class Model(Protocol):

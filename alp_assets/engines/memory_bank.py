@@ -27,6 +27,9 @@ from alp_assets.params import MemoryBankParams
 _FEATURE_SHRINKAGE = 0.5
 """A feature's deviation is never taken as much below half of the median feature's."""
 
+_ROWS = 1024
+"""Rows of a distance matrix that are held at a time."""
+
 _TYPICAL_SPREAD = 0.15
 _TYPICAL_WEIGHT = 4
 """Leave-one-out distances spread by about 15 % of their mean; that knowledge counts as four clips."""
@@ -105,7 +108,7 @@ class MemoryBank:
         spread = _within_spread(flat, rows)
         scaled = (flat - centre) / spread
         banks = {
-            domain: Bank(scaled[chosen], *_statistics(_leave_one_out(scaled[chosen], self.params.k)))
+            domain: Bank(scaled[chosen], *_statistics(self._unseen(scaled[chosen], normals.recordings[chosen])))
             for domain, chosen in rows.items()
         }
         return MemoryBankModel(banks, centre, spread, self.params.k)
@@ -119,7 +122,22 @@ class MemoryBank:
         if len(normals) > self.min_normals:
             return cross_validated_scores(self, normals)
         (bank,) = self.fit(normals).banks.values()
-        return (_leave_one_out(bank.memory, self.params.k) - bank.mean) / bank.scale
+        return (self._unseen(bank.memory, normals.recordings) - bank.mean) / bank.scale
+
+    def _unseen(self, memory: FloatArray, recordings: npt.NDArray[np.str_]) -> Scores:
+        """Mean distance (n,) of each clip of a bank to its k nearest of other recordings, if there are any."""
+        if len(set(recordings.tolist())) < 2:
+            recordings = np.arange(len(memory)).astype(np.str_)
+        wide = memory.astype(np.float64)
+        norms = np.einsum("id,id->i", wide, wide)
+        nearest = np.empty(len(memory))
+        for start in range(0, len(memory), _ROWS):
+            rows = slice(start, start + _ROWS)
+            squares = np.maximum(norms[rows, None] + norms[None, :] - 2 * (wide[rows] @ wide.T), 0.0)
+            distances = np.sqrt(squares)
+            distances[recordings[rows, None] == recordings[None, :]] = np.inf
+            nearest[rows] = [_mean_of_smallest(row[np.isfinite(row)], self.params.k) for row in distances]
+        return nearest
 
     def restore(self, tensors: dict[str, npt.NDArray[Any]], settings: dict[str, Any]) -> MemoryBankModel:
         """A model as ``tensors`` and ``settings`` describe it."""
@@ -159,15 +177,6 @@ def _statistics(distances: Scores) -> tuple[float, float]:
     return mean, max(variance**0.5, 1e-6)
 
 
-def _leave_one_out(memory: FloatArray, k: int) -> Scores:
-    """Mean distance (n,) of each row to its k nearest others."""
-    wide = memory.astype(np.float64)
-    norms = np.einsum("id,id->i", wide, wide)
-    squares = np.maximum(norms[:, None] + norms[None, :] - 2 * (wide @ wide.T), 0.0)
-    np.fill_diagonal(squares, np.inf)
-    return _mean_of_smallest(np.sqrt(squares), min(k, len(memory) - 1))
-
-
 def _nearest(queries: FloatArray, memory: FloatArray, k: int) -> Scores:
     """Mean Euclidean distance (n,) of queries (n, d) to their k nearest of memory (m, d).
 
@@ -179,10 +188,11 @@ def _nearest(queries: FloatArray, memory: FloatArray, k: int) -> Scores:
     nearest = np.empty(len(queries))
     for i, query in enumerate(queries.astype(np.float64)):
         squares = np.maximum(norms + float(query @ query) - 2 * (wide @ query), 0.0)
-        nearest[i] = _mean_of_smallest(np.sqrt(squares)[None, :], min(k, len(memory)))[0]
+        nearest[i] = _mean_of_smallest(np.sqrt(squares), k)
     return nearest
 
 
-def _mean_of_smallest(distances: Scores, k: int) -> Scores:
-    smallest: Scores = np.partition(distances, k - 1, axis=1)[:, :k].mean(axis=1)
-    return smallest
+def _mean_of_smallest(distances: Scores, k: int) -> float:
+    """Mean of the k smallest distances, or of all where there are fewer."""
+    k = min(k, len(distances))
+    return float(np.partition(distances, k - 1)[:k].mean())

@@ -19,11 +19,13 @@ class Choice:
 
 def choose_engine(params: ModelParams, source_normals: int, target_normals: int) -> Choice:
     """The engine that the parameters name, or with ``auto`` the one that the amount of data allows."""
-    engine = make_engine("memory_bank", params)
     if params.engine != "auto":
-        return Choice(engine, f"{params.engine} was asked for")
+        return Choice(make_engine(params.engine, params), f"{params.engine} was asked for")
     amount = f"{target_normals} target and {source_normals} source normals"
-    return Choice(engine, f"nearest neighbours need no training and work with few normals (here {amount})")
+    return Choice(
+        make_engine("memory_bank", params),
+        f"nearest neighbours need no training and work with few normals (here {amount})",
+    )
 
 
 def make_engine(name: str, params: ModelParams) -> Engine:

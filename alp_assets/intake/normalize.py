@@ -24,7 +24,8 @@ _NOTHING = frozenset({"-", "n/a", "na", "nan", "none", "null"})
 _EXCEL_ERRORS = frozenset(
     {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"}
 )
-_INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u2060"))
+_INVISIBLE = dict.fromkeys(range(32), " ") | dict.fromkeys(range(127, 160), " ")
+_INVISIBLE |= dict.fromkeys(map(ord, "\ufeff\u200b\u2060"), "")
 _QUANTITY = re.compile(r"(.*?)\s*(db|hz|khz)?", re.IGNORECASE | re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from alp_assets.audio.standardize import CLIP_SAMPLES, CLIP_SECONDS, SAMPLE_RATE, standard_clips, write_clip
+from alp_assets.files import read_json, write_json
 from alp_assets.parallel import ordered_map
 from alp_assets.params import Params
 from alp_assets.progress import Progress, silent
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from alp_assets.intake.archive import PackageArchive
 
 CLIPS_FILE = "clips.parquet"
+SETTINGS_FILE = "settings.json"
 AUDIO = "audio"
 
 
@@ -48,12 +50,19 @@ def clips(folder: PackageFolder, params: Params, progress: Progress = silent) ->
         _make_unique(rows)
         manifest = table_of(rows, CLIPS)
         manifest.to_parquet(part / CLIPS_FILE, index=False)
+        write_json(part / SETTINGS_FILE, params.clips.model_dump(mode="json"))
         return write_summary(part, _summary(manifest, part, params))
 
 
 def read_clips(folder: PackageFolder) -> pd.DataFrame:
     """The clip manifest, a row for each clip."""
     return pd.read_parquet(folder.stage("clips") / CLIPS_FILE)
+
+
+def clip_settings(folder: PackageFolder) -> dict[str, Any]:
+    """The parameters that the clips on disk were cut with."""
+    settings: dict[str, Any] = read_json(folder.stage("clips") / SETTINGS_FILE)
+    return settings
 
 
 def clip_path(folder: PackageFolder, path: str) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alp_assets.engines.base import SOURCE, Normals
-from alp_assets.errors import AlpError
+from alp_assets.errors import AlpError, StageMissing
 from alp_assets.stages.clips import read_clips
 from alp_assets.stages.embeddings import Embedded, read_embeddings
 from alp_assets.stages.package import PackageFolder
@@ -70,6 +70,7 @@ def gather(
     own = _normals_of(clips, section)
     values, ids = [embedded.values[own]], [clips["clip_id"].to_numpy()[own]]
     domains = [clips["domain"].to_numpy(str)[own]]
+    recordings = [clips["audio_sha256"].to_numpy(str)[own]]
     packages, left_out = [folder.package] if own.any() else [], []
     seen = set(clips["audio_sha256"])
     for item in earlier:
@@ -83,11 +84,12 @@ def gather(
         values.append(item.embedded.values[rows])
         ids.append(np.array([f"{item.folder.package}/{name}" for name in item.clips["clip_id"][rows]]))
         domains.append(np.full(int(rows.sum()), SOURCE))
+        recordings.append(item.clips["audio_sha256"].to_numpy(str)[rows])
         packages.append(item.folder.package)
     count = int(own.sum())
     total = sum(map(len, values))
     return Corpus(
-        normals=Normals(np.concatenate(values), np.concatenate(domains)),
+        normals=Normals(np.concatenate(values), np.concatenate(domains), np.concatenate(recordings)),
         clip_ids=[str(name) for part in ids for name in part],
         own=np.arange(total) < count,
         packages=packages,
@@ -99,14 +101,11 @@ def _contribution(other: PackageFolder, encoder: dict[str, object]) -> Contribut
     clips = read_clips(other)
     try:
         embedded = read_embeddings(other, str(encoder["name"]))
-    except FileNotFoundError:
-        return Contribution(
-            other, clips, None, f"it has no {encoder['name']} embeddings; run its embeddings stage"
-        )
-    if embedded.encoder != encoder or embedded.clip_ids != clips["clip_id"].tolist():
-        return Contribution(
-            other, clips, None, "its embeddings were made with other settings; run its embeddings stage again"
-        )
+    except StageMissing as error:
+        return Contribution(other, clips, None, str(error))
+    if embedded.encoder != encoder:
+        problem = "its clips or embeddings were made with other settings; run its stages from clips on again"
+        return Contribution(other, clips, None, problem)
     return Contribution(other, clips, embedded)
 
 

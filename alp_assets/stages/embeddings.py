@@ -13,11 +13,12 @@ from alp_assets.audio.decode import FloatArray
 from alp_assets.audio.standardize import read_clip
 from alp_assets.encoders.base import Encoder
 from alp_assets.encoders.catalog import make_encoder
+from alp_assets.errors import StageMissing
 from alp_assets.files import read_json, write_json
 from alp_assets.parallel import ordered_map
 from alp_assets.params import Params
 from alp_assets.progress import Progress, silent
-from alp_assets.stages.clips import clip_path, read_clips
+from alp_assets.stages.clips import clip_path, clip_settings, read_clips
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.summary import Summary
 
@@ -26,7 +27,10 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Embedded:
-    """The embeddings of a package: ``values`` (n, ...) in the order of ``clip_ids``, memory-mapped."""
+    """The embeddings of a package: ``values`` (n, ...) in the order of ``clip_ids``, memory-mapped.
+
+    ``encoder`` holds all that decides the values: name and settings of the encoder, and of the clips.
+    """
 
     values: FloatArray
     clip_ids: list[str]
@@ -51,7 +55,8 @@ def embeddings(folder: PackageFolder, params: Params, progress: Progress = silen
             progress(done, len(table), "clips embedded")
         values.flush()
         table[["clip_id"]].to_parquet(place / "clips.parquet", index=False)
-        write_json(place / "encoder.json", {"name": encoder.name, "settings": encoder.settings})
+        card = {"name": encoder.name, "settings": encoder.settings, "clips": clip_settings(folder)}
+        write_json(place / "encoder.json", card)
         return write_summary(
             part,
             Summary(
@@ -62,13 +67,18 @@ def embeddings(folder: PackageFolder, params: Params, progress: Progress = silen
 
 
 def read_embeddings(folder: PackageFolder, encoder: str) -> Embedded:
-    """The embeddings of a package by one encoder."""
+    """The embeddings of a package by one encoder; ``StageMissing`` when they are of other clips than are there."""
     place = folder.stage("embeddings") / encoder
-    return Embedded(
+    if not place.is_dir():
+        raise StageMissing(f"{folder.key}: there are no {encoder} embeddings. Run the stage embeddings.")
+    found = Embedded(
         values=np.load(place / "embeddings.npy", mmap_mode="r", allow_pickle=False),
         clip_ids=pd.read_parquet(place / "clips.parquet")["clip_id"].tolist(),
         encoder=read_json(place / "encoder.json"),
     )
+    if found.clip_ids != read_clips(folder)["clip_id"].tolist() or found.encoder["clips"] != clip_settings(folder):
+        raise StageMissing(f"{folder.key}: the clips were made anew since. Run the stage embeddings again.")
+    return found
 
 
 def embed_file(path: Path, params: Params) -> FloatArray:

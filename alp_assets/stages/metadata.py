@@ -9,7 +9,7 @@ from typing import cast
 import pandas as pd
 
 from alp_assets.errors import AlpError, ArchiveRefused, AudioUnreadable, TableRefused
-from alp_assets.files import sha256_of
+from alp_assets.files import sha256_of, write_csv
 from alp_assets.params import Params, UploadParams
 from alp_assets.progress import Progress, silent
 from alp_assets.stages.package import PackageFolder, write_summary
@@ -41,7 +41,7 @@ def metadata(folder: PackageFolder, params: Params, progress: Progress = silent)
     listed = problems_frame(problems)
     with folder.publish("metadata") as part:
         table.to_parquet(part / METADATA_FILE, index=False)
-        listed.to_csv(part / PROBLEMS_FILE, index=False, encoding="utf-8-sig", lineterminator="\n")
+        write_csv(part / PROBLEMS_FILE, listed, for_excel=True)
         summary = Summary("metadata", _figures(table, problems), (_gate(table, problems),), _tables(table, listed))
         return write_summary(part, summary)
 

@@ -127,6 +127,8 @@ def _fit_section(
         scores = choice.engine.calibrate(corpus.normals)
     except TooFewNormals as error:
         engine, reason = "", str(error)
+    if corpus.left_out:
+        reason += f". Left out: {'; '.join(corpus.left_out)}"
     plan = Plan(
         str(section),
         engine,
@@ -166,7 +168,8 @@ def _card(
 def _save_threshold(place: Path, corpus: Corpus, scores: np.ndarray[Any, Any], params: Params) -> None:
     domains = corpus.normals.domains
     by_domain = {name: scores[domains == name] for name in ("source", "target")}
-    threshold = conformal_threshold(by_domain, params.decision.false_alarm_rate)
+    recordings = {name: len(set(corpus.normals.recordings[domains == name].tolist())) for name in by_domain}
+    threshold = conformal_threshold(by_domain, params.decision.false_alarm_rate, recordings)
     calibration = [
         {"clip_id": clip, "domain": str(domain), "score": float(score), "own": bool(own)}
         for clip, domain, score, own in zip(corpus.clip_ids, domains, scores, corpus.own, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from alp_assets.files import write_bytes
+from alp_assets.files import write_bytes, write_csv
 from alp_assets.report.letter import render_letter
 from alp_assets.stages.metadata import PROBLEMS_FILE, read_problems
 from alp_assets.stages.package import REJECTED, STAGES, PackageFolder
@@ -14,19 +14,14 @@ from schemas.problems import Problem, problems_frame
 LETTER_FILE = "letter.html"
 
 
-def reject(folder: PackageFolder, error: str = "") -> list[str]:
-    """Write letter and list of problems from what the stages found; returns the reasons.
-
-    ``error`` is what ended the run where no gate did, and is a reason only then.
-    """
-    reasons = failed_gates(folder) or [error or "The run ended before the package was through."]
+def reject(folder: PackageFolder) -> list[str]:
+    """Write letter and list of problems of a package that failed a gate; returns the reasons."""
+    reasons = failed_gates(folder)
     problems = known_problems(folder)
     with folder.publish(REJECTED) as part:
         page = render_letter(folder.customer, folder.package, reasons, problems)
         write_bytes(part / LETTER_FILE, page.encode())
-        problems_frame(problems).to_csv(
-            part / PROBLEMS_FILE, index=False, encoding="utf-8-sig", lineterminator="\n"
-        )
+        write_csv(part / PROBLEMS_FILE, problems_frame(problems), for_excel=True)
     return reasons
 
 

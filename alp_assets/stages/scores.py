@@ -15,7 +15,7 @@ from alp_assets.decision.severity import severity
 from alp_assets.decision.threshold import clopper_pearson
 from alp_assets.engines.store import load_model
 from alp_assets.errors import ModelCorrupt
-from alp_assets.files import read_json, write_json
+from alp_assets.files import read_json, write_csv, write_json
 from alp_assets.parallel import ordered_map
 from alp_assets.params import Params
 from alp_assets.progress import Progress, silent
@@ -88,10 +88,10 @@ def scores(folder: PackageFolder, params: Params, progress: Progress = silent) -
         empty = pd.DataFrame({name: pd.Series(dtype=_dtype(name)) for name in (*COLUMNS, "position")})
         table = pd.concat([empty, *(item.table for item in found if len(item.table))])
         table = table.sort_values("position")[list(COLUMNS)].reset_index(drop=True)
-        table.to_csv(part / SCORES_FILE, index=False, encoding="utf-8", lineterminator="\n")
+        write_csv(part / SCORES_FILE, table)
         finite = table[np.isfinite(table["score"])]
         SCORES.validate(finite)
-        _roc(table).to_csv(part / ROC_FILE, index=False, lineterminator="\n")
+        write_csv(part / ROC_FILE, _roc(table))
         metrics = _metrics([item.entry for item in found], table, params)
         write_json(part / METRICS_FILE, metrics)
         write_json(part / HEADLINE_FILE, _headline(metrics))
@@ -143,19 +143,12 @@ def _score_section(
         stored = load_model(serving.folder)
     except ModelCorrupt as error:
         return _cannot(section, chosen, str(error))
-    if stored.card["parameters"]["clips"] != params.clips.model_dump(mode="json"):
-        return _cannot(
-            section,
-            chosen,
-            f"its model (package {serving.package}) was fitted on clips cut with other settings (clips.* of "
-            "params.yaml); run both packages with the same",
-        )
     if stored.card["encoder"] != embedded.encoder:
         return _cannot(
             section,
             chosen,
-            f"its model (package {serving.package}) was fitted on other embeddings than this package has; "
-            "run both with the same encoder settings",
+            f"its model (package {serving.package}) was fitted on clips or embeddings of other settings than "
+            "this package has; run both with the same",
         )
     threshold = read_threshold(serving.folder)
     values = stored.model.score(embedded.values[chosen["position"].to_numpy()])

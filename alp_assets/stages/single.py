@@ -76,5 +76,5 @@ def _as_fitted(params: Params, card: dict[str, Any]) -> Params:
     """The parameters with the clips and embeddings that the model was fitted on."""
     encoder = card["encoder"]
     embeddings = EmbeddingParams.model_validate({"encoder": encoder["name"], encoder["name"]: encoder["settings"]})
-    clips = ClipParams.model_validate(card["parameters"]["clips"])
+    clips = ClipParams.model_validate(encoder["clips"])
     return params.model_copy(update={"clips": clips, "embeddings": embeddings})

@@ -96,7 +96,7 @@ def _repository(data_root: Path) -> Path:
         if (candidate / ".dvc" / "config").is_file():
             return candidate
     place.mkdir(parents=True, exist_ok=True)
-    with Repo.init(str(place), no_scm=True, force=True) as repo, repo.config.edit() as config:
+    with Repo.init(str(place), no_scm=True) as repo, repo.config.edit() as config:
         config["core"]["analytics"] = False
         config["cache"]["type"] = ["reflink", "hardlink", "copy"]
     return place

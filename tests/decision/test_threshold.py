@@ -125,3 +125,13 @@ def test_the_interval_is_that_of_scipy(hits, trials, confidence):
 
 def test_of_no_trials_nothing_is_known():
     assert clopper_pearson(0, 0, 0.95) == (0.0, 1.0)
+
+
+def test_clips_of_few_recordings_support_no_rate():
+    scores = {"target": np.arange(30.0)}
+    assert conformal_threshold(scores, 0.1).supported
+    cut = conformal_threshold(scores, 0.1, {"target": 3})
+    assert not cut.supported
+    assert cut.promised == 0.25
+    assert cut.value == 29.0
+    assert "3 target normals" in cut.note

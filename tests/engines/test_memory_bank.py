@@ -240,6 +240,8 @@ class TestCalibration:
         fitted = []
 
         class Recorder:
+            min_normals = 2
+
             def fit(self, normals):
                 fitted.append(normals)
                 return self
@@ -273,3 +275,33 @@ class TestCalibration:
         assert calibration.shape == (len(domains),)
         assert np.isfinite(calibration).all()
         assert np.isfinite(_engine(k).fit(given_normals).score(values)).all()
+
+
+class TestRecordings:
+    """Clips of one recording are nearly copies: none may vouch for another."""
+
+    @staticmethod
+    def normals(recordings: int, clips: int, seed: int = 0) -> Normals:
+        rng = np.random.default_rng(seed)
+        centres = rng.normal(size=(recordings, 1, 16)) * 10
+        embeddings = (centres + 0.01 * rng.normal(size=(recordings, clips, 16))).reshape(-1, 16)
+        names = np.repeat(np.arange(recordings), clips).astype(str)
+        return Normals(embeddings.astype(np.float32), np.full(len(names), "target"), names)
+
+    def test_a_clip_of_a_new_recording_is_as_usual_as_the_calibration_says(self):
+        engine = MemoryBank(MemoryBankParams())
+        normals = self.normals(8, 5)
+        calibration = engine.calibrate(normals)
+        new = engine.fit(normals).score(self.normals(30, 1, seed=1).embeddings)
+        assert np.mean(new > calibration.max()) < 0.5
+        blind = Normals(normals.embeddings, normals.domains)
+        fooled = engine.calibrate(blind)
+        assert np.mean(engine.fit(blind).score(self.normals(30, 1, seed=1).embeddings) > fooled.max()) == 1.0
+
+    def test_clips_of_a_single_recording_still_give_a_model(self):
+        engine = MemoryBank(MemoryBankParams())
+        assert np.isfinite(engine.calibrate(self.normals(1, 6))).all()
+
+    def test_two_recordings_of_which_one_is_a_single_clip(self):
+        normals = self.normals(2, 4).chosen(np.array([True] * 4 + [True] + [False] * 3))
+        assert np.isfinite(MemoryBank(MemoryBankParams()).calibrate(normals)).all()

@@ -133,3 +133,16 @@ def test_the_cursor_survives_a_restart_and_nonsense(tmp_path):
     assert load_cursor("no json") == {}
     assert load_cursor(None) == {}
     assert load_cursor('{"a": 3}') == {}
+
+
+def test_putting_a_file_there_again_retries_a_package_that_never_got_through(tmp_path):
+    path = arrive(tmp_path, "acme/first.zip")
+    scan = look(tmp_path)
+    folder = receive(tmp_path, path)
+    os.utime(path, (time.time() - 30,) * 2)
+    again = look(tmp_path, scan.seen)
+    assert keys(again) == ["acme__first"]
+    assert again.arrivals[0].attempt
+    folder.stage("report").mkdir()
+    os.utime(path, (time.time() - 20,) * 2)
+    assert keys(look(tmp_path, again.seen)) == []

@@ -149,7 +149,7 @@ def test_a_champion_of_other_clip_settings_does_not_score(tmp_path):
     run_through(receive(tmp_path, machine_package(tmp_path / "a.zip"), package="first"))
     later = receive(tmp_path, machine_package(tmp_path / "b.zip", train=0, seed=1), package="later")
     run_through(later, params=with_overrides(FAST, {"clips.channel": "average"}))
-    assert "clips cut with other settings" in entry(later)["reason"]
+    assert "clips or embeddings of other settings" in entry(later)["reason"]
 
 
 def test_a_section_without_one_usable_recording_is_reported_too(tmp_path):

@@ -709,3 +709,31 @@ def test_names_that_are_no_slugs_are_refused(tmp_path, name):
         with pytest.raises(NameRefused, match="small letters, digits and hyphens"):
             PackageFolder(tmp_path, *names)
     assert not list(Path(tmp_path).iterdir())
+
+
+def test_control_characters_anywhere_in_the_table_break_no_file(tmp_path):
+    """A bare carriage return in a cell must split no row of problems.csv or scores.csv."""
+    files, rows = machine_files(train=3, normal=1, anomaly=1)
+    rows = [{**item, "section_id": "1\r2", "clip_id": f"c\r{number}"} for number, item in enumerate(rows)]
+    rows[0]["machine_type"] = "what\rever"
+    folder = receive(tmp_path / "data", zipped(tmp_path / "p.zip", {**files, "metadata.csv": table(rows)}))
+    run_through(folder)
+    assert read_scores(folder)["clip_id"].tolist() == ["c 1", "c 2", "c 3", "c 4"]
+    assert [problem.row for problem in read_problems(folder)] == [2]
+
+
+def test_text_that_pages_and_pictures_would_read_as_code(tmp_path):
+    """Section ids are customer text: no HTML in the Data Docs, no mathematics in a picture."""
+    from alp_assets.assets.pictures import score_strips
+
+    hostile = "<img src=x onerror=alert(1)>$\\frac$"
+    files, rows = machine_files(train=3, normal=1, anomaly=1)
+    rows = [{**item, "section_id": hostile, "clip_id": f"{hostile}{number}"} for number, item in enumerate(rows)]
+    rows.append({**rows[0], "relative_path": "audio/copy.wav", "clip_id": "<script>x</script>"})
+    files["audio/copy.wav"] = files[rows[0]["relative_path"]]
+    folder = receive(tmp_path / "data", zipped(tmp_path / "p.zip", {**files, "metadata.csv": table(rows)}))
+    run_through(folder, params=with_overrides(FAST, {"quality.data_docs": True}))
+    pages = [path.read_text() for path in folder.path.rglob("*.html")]
+    assert len(pages) >= 4
+    assert not any("<img src=x" in page or "<script>x" in page for page in pages)
+    assert score_strips(read_scores(folder)).value.startswith("![")

@@ -101,7 +101,7 @@ def test_dvc_repro_works_through_the_reference_package_once(tmp_path):
     params["synth"] |= {"machines": ["fan"], "duration_s": 2.0}
     params["quality"]["data_docs"] = False
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    places = {"ALP_DATA": str(tmp_path / "data"), "ALP_PARAMS": str(tmp_path / "params.yaml")}
+    places = {"ALP_DATA": str(tmp_path / "elsewhere")}
     dvc("init", "--no-scm", "-q", cwd=tmp_path)
     dvc("repro", cwd=tmp_path, **places)
     assert (tmp_path / "data/packages/reference/fan-pump/report/report.html").is_file()
