@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import sys
@@ -195,6 +197,8 @@ def main() -> None:
     """Run the command; what goes wrong is told in words, with the trace only where ALP_DEBUG is set."""
     from alp_assets.terminal import Terminal
 
+    # the interpreter would spend over a second on taking the heap apart at its end
+    atexit.register(gc.freeze)
     try:
         app()
     except AlpError as error:

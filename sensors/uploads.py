@@ -1,10 +1,15 @@
 """The upload sensor: a zip in the inbox becomes a partition and one run."""
 
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
 import dagster as dg
 
 from alp_assets.assets.job import onboard
 from alp_assets.assets.workplace import Workplace, packages
-from sensors.inbox import Arrival, Scan, leave_note, load_cursor, save_cursor, scan_inbox
+from sensors.inbox import SETTLE_S, Arrival, Scan, Seen, leave_note, load_cursor, save_cursor, scan_inbox
 
 INTERVAL_S = 2
 MOST_AT_ONCE = 20
@@ -19,7 +24,7 @@ MOST_AT_ONCE = 20
 )
 def uploads(context: dg.SensorEvaluationContext, workplace: dg.ResourceParam[Workplace]) -> dg.SensorResult:
     """Add a partition and ask for a run for every zip that has arrived; report what cannot be taken."""
-    scan = scan_inbox(workplace.data_root, load_cursor(context.cursor), MOST_AT_ONCE)
+    scan = _look(workplace.data_root, load_cursor(context.cursor))
     for name, complaint in scan.complaints.items():
         context.log.warning(f"{name}: {complaint}")
         leave_note(workplace.data_root / "inbox" / name, complaint)
@@ -31,6 +36,16 @@ def uploads(context: dg.SensorEvaluationContext, workplace: dg.ResourceParam[Wor
         skip_reason=None if keys else _why_nothing(scan),
         cursor=save_cursor(scan.seen),
     )
+
+
+def _look(data_root: Path, seen: Mapping[str, Seen]) -> Scan:
+    """Look at the inbox, and once more in a moment where a file may just be settling: the next tick is 5 s away."""
+    scan = scan_inbox(data_root, seen, MOST_AT_ONCE)
+    if scan.arrivals or not scan.waiting:
+        return scan
+    time.sleep(SETTLE_S)
+    again = scan_inbox(data_root, scan.seen, MOST_AT_ONCE)
+    return replace(again, complaints={**scan.complaints, **again.complaints})
 
 
 def _request(arrival: Arrival) -> dg.RunRequest:

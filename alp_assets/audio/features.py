@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from alp_assets.audio.decode import FloatArray
 from alp_assets.audio.standardize import SAMPLE_RATE
@@ -50,32 +48,18 @@ def _window(n_fft: int) -> FloatArray:
 def _mel_bank(params: LogmelParams) -> csr_array[np.float32, tuple[int, int]]:
     """Triangular filters with a peak of 1, (n_mels, n_fft // 2 + 1).
 
-    The same as ``librosa.filters.mel`` with ``norm=None``, whose package takes seconds to import. Sparse,
-    because a dense product would go to BLAS, whose own threads get in the way of those that encode.
+    Sparse, because a dense product would go to BLAS, whose own threads get in the way of those that encode.
     """
+    from librosa.filters import mel
     from scipy.sparse import csr_array
 
-    bins = np.fft.rfftfreq(params.n_fft, 1 / SAMPLE_RATE)
-    lowest, highest = _mel(params.fmin_hz), _mel(params.fmax_hz)
-    corners = _hertz(np.linspace(lowest, highest, params.n_mels + 2))
-    offsets = corners[:, None] - bins
-    widths = np.diff(corners)[:, None]
-    rising, falling = -offsets[:-2] / widths[:-1], offsets[2:] / widths[1:]
-    return csr_array(np.maximum(0, np.minimum(rising, falling)).astype(np.float32))
-
-
-_HZ_PER_MEL = 200 / 3
-_LINEAR_TO_HZ = 1_000.0
-_LOG_STEP = math.log(6.4) / 27
-
-
-def _mel(frequency: float) -> float:
-    """Slaney's mel scale (Auditory Toolbox, 1998): linear up to 1 kHz, logarithmic above."""
-    if frequency < _LINEAR_TO_HZ:
-        return frequency / _HZ_PER_MEL
-    return _LINEAR_TO_HZ / _HZ_PER_MEL + math.log(frequency / _LINEAR_TO_HZ) / _LOG_STEP
-
-
-def _hertz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    knee = _LINEAR_TO_HZ / _HZ_PER_MEL
-    return np.where(mels < knee, _HZ_PER_MEL * mels, _LINEAR_TO_HZ * np.exp(_LOG_STEP * (mels - knee)))
+    bank = mel(
+        sr=SAMPLE_RATE,
+        n_fft=params.n_fft,
+        n_mels=params.n_mels,
+        fmin=params.fmin_hz,
+        fmax=params.fmax_hz,
+        norm=None,
+        dtype=np.float32,
+    )
+    return csr_array(bank)

@@ -51,6 +51,11 @@ def test_a_zip_becomes_a_partition_and_one_run_for_its_content(instance, tmp_pat
     assert forgotten.run_requests[0].run_key == request.run_key
 
 
+def test_a_file_that_is_just_settling_is_taken_in_the_same_tick(instance, tmp_path):
+    machine_package(tmp_path / "inbox/acme/first.zip")
+    assert [request.partition_key for request in tick(instance, tmp_path).run_requests] == ["acme__first"]
+
+
 def test_a_bad_name_is_told_in_the_tick_beside_the_file_and_as_an_event(instance, tmp_path):
     bad = settle(zipped(tmp_path / "inbox/acme/팬 데이터.zip", {"a": b"x"}))
     result = tick(instance, tmp_path)
