@@ -39,7 +39,7 @@ def uploads(context: dg.SensorEvaluationContext, workplace: dg.ResourceParam[Wor
 
 
 def _look(data_root: Path, seen: Mapping[str, Seen]) -> Scan:
-    """Look at the inbox, and once more in a moment where a file may just be settling: the next tick is 5 s away."""
+    """Look at the inbox, and once more in a moment where a file is settling: the next tick is 5 s away."""
     scan = scan_inbox(data_root, seen, MOST_AT_ONCE)
     if scan.arrivals or not scan.waiting:
         return scan
