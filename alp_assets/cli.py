@@ -42,6 +42,7 @@ CustomerOption = Annotated[str, typer.Option("--customer", "-c", help="Whose pac
 REFUSED = 1
 MISUSED = 2
 CRASHED = 70
+INTERRUPTED = 130
 
 
 @app.command()
@@ -92,7 +93,14 @@ def onboard(
     as_json: JsonOption = False,
 ) -> None:
     """Work a package through all stages: checked data, models, thresholds, scores, report."""
+    from schemas.sections import SLUG
+
     root, terminal = _begin(data, as_json)
+    if package is None and not SLUG.fullmatch(archive.stem):
+        raise AlpError(
+            f"{archive.name}: this cannot be the name of a package, which has small letters, digits and hyphens "
+            "alone. Give one with --package, for example --package pump-2026-10."
+        )
     overrides = _overrides(settings) | ({"models.engine": engine} if engine else {})
     _onboard(root, archive, customer, package or archive.stem, overrides, terminal, as_json)
 
@@ -113,7 +121,8 @@ def check(
     with tempfile.TemporaryDirectory(prefix="alp-check-") as scratch, terminal.working():
         folder = _folder(Path(scratch), "check", "package")
         passed = _run_checks(folder, archive, params, terminal)
-        problems = known_problems(folder)
+        problems = sorted(known_problems(folder), key=lambda problem: problem.row or 0)
+        problems += _too_few_normals(folder, params) if passed else []
     serious = [problem for problem in problems if problem.severity != "warning"]
     if as_json:
         _print_json({"passed": passed, "problems": [vars(problem) for problem in problems]})
@@ -204,6 +213,9 @@ def main() -> None:
     except AlpError as error:
         Terminal().error(str(error))
         sys.exit(MISUSED)
+    except KeyboardInterrupt:
+        Terminal().error("Interrupted. Run the same command again to go on.")
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if os.environ.get("ALP_DEBUG"):
             raise
@@ -219,6 +231,9 @@ def _begin(data: Path | None, as_json: bool) -> tuple[Path, Terminal]:
     if data is not None:
         os.environ["ALP_DATA"] = str(data)
     root = data_root()
+    place = next(path for path in (root, *root.parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise AlpError(f"{root}: cannot be written to. Choose another data root with --data or ALP_DATA.")
     keep_caches_in(root)
     return root, Terminal(quiet=as_json)
 
@@ -287,6 +302,21 @@ def _run_checks(folder: PackageFolder, archive: Path, params: Params, terminal: 
     return True
 
 
+def _too_few_normals(folder: PackageFolder, params: Params) -> list[Problem]:
+    """Machines that could only be scored with the model of an earlier package."""
+    from alp_assets.stages.quality import OK, read_quality
+    from schemas.problems import Problem
+
+    problems = []
+    for (machine_type, section_id), rows in read_quality(folder).groupby(["machine_type", "section_id"]):
+        normals = int(((rows["split"] == "train") & (rows["verdict"] == OK)).sum())
+        if normals < params.models.min_normals:
+            text = f"{machine_type}/{section_id}: usable normal recordings for training: {normals}."
+            remedy = "Send 3 to 10, unless an earlier package had this machine."
+            problems.append(Problem("warning", text, remedy, column="section_id", value=str(section_id)))
+    return problems
+
+
 def _onboard(
     root: Path,
     archive: Path,
@@ -338,6 +368,8 @@ def _show_result(folder: PackageFolder, terminal: Terminal) -> None:
             ]
         )
     terminal.table(f"{folder.customer}/{folder.package}", columns, rows)
+    if not any(row[1] for row in rows):
+        terminal.say("No machine could be scored; the note says what is missing.")
     terminal.say(f"Scores: {folder.stage('scores') / 'scores.csv'}")
     terminal.say(f"Report: {folder.stage('report') / 'report.html'}")
 

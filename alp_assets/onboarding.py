@@ -62,8 +62,16 @@ def onboard(
             tags={"customer": folder.customer, _PROCESS_TAG: _process(os.getpid())},
             raise_on_error=False,
         )
+        if _interrupted(result):
+            raise KeyboardInterrupt
         reasons = () if result.success else tuple(_reasons(folder, result))
     return Onboarded(folder, result.success, reasons, result.run_id)
+
+
+def _interrupted(result: Any) -> bool:
+    """Whether somebody pressed Ctrl-C, which Dagster reports as the failure of a step."""
+    failures = [event.step_failure_data for event in result.all_events if event.event_type_value == "STEP_FAILURE"]
+    return any("Interrupt" in (failure.error.cls_name or "") for failure in failures if failure.error is not None)
 
 
 def _end_killed_runs(instance: dg.DagsterInstance) -> None:

@@ -599,3 +599,25 @@ def test_a_checks_copy_is_gone_afterwards(tmp_path):
     assert len(result.json["problems"]) == 3
     assert tree(tmp_path / "tmp") == {}
     assert tree(tmp_path, without="tmp") == before
+
+
+def test_a_data_root_that_cannot_be_made_is_told_in_words(alp, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = alp("home", "--data", tmp_path / "file" / "data")
+    assert result.code == 2
+    assert "--data" in told(result)
+
+
+def test_a_zip_whose_name_is_no_slug_is_told_about_the_option(alp, tmp_path):
+    result = alp("onboard", tmp_path / "팬 데이터.zip", "--customer", "acme", "--data", tmp_path / "data")
+    assert result.code == 2
+    assert "--package" in told(result)
+
+
+def test_check_warns_of_machines_that_cannot_get_a_model(alp, tmp_path):
+    archive = machine_package(tmp_path / "p.zip", train=1, normal=1, anomaly=0)
+    result = alp("check", archive, "--data", tmp_path / "data", "--json")
+    assert result.code == 0
+    (problem,) = json.loads(result.out)["problems"]
+    assert problem["severity"] == "warning"
+    assert "fan/1" in problem["problem"]

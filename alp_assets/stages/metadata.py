@@ -85,11 +85,20 @@ def _accepted_rows(archive: Path, params: UploadParams, received: datetime) -> t
             normalized = normalize(read_table(package.read(found[0]), found[0]), now=received)
             set_aside = [problem.file for problem in normalized.problems if problem.file]
             table, missing = _with_files(normalized.frame, package.media(), set_aside)
-            return table, [*package.warnings, *normalized.problems, *missing]
+            return table, [*package.warnings, *_other_tables(found), *normalized.problems, *missing]
     except (ArchiveRefused, TableRefused) as error:
         return nothing, list(error.problems)
     except AudioUnreadable as error:
         return nothing, [Problem("refusal", f"{error}.", "Zip the folder again and send it anew.")]
+
+
+def _other_tables(found: list[str]) -> list[Problem]:
+    return [
+        Problem(
+            "warning", f"The zip holds two tables; {found[0]} is read and this one is not.", "Keep one.", file=name
+        )
+        for name in found[1:]
+    ]
 
 
 def _no_table() -> Problem:

@@ -34,6 +34,8 @@ def upload(
     """
     kept = folder.stage("upload")
     given = archive or folder.inbox
+    if given.is_dir():
+        raise AlpError(f"{given}: this is a folder. Zip it and give the zip.")
     if not given.is_file():
         if archive is None and (kept / RECEIPT_FILE).is_file():
             return _again(folder, sha256_of(kept / ARCHIVE_FILE))

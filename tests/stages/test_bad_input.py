@@ -737,3 +737,12 @@ def test_text_that_pages_and_pictures_would_read_as_code(tmp_path):
     assert len(pages) >= 4
     assert not any("<img src=x" in page or "<script>x" in page for page in pages)
     assert score_strips(read_scores(folder)).value.startswith("![")
+
+
+def test_of_two_tables_the_one_that_is_not_read_is_named(tmp_path):
+    files, rows = machine_files(train=2, normal=0, anomaly=0)
+    tables = {"metadata.csv": table(rows), "metadata.tsv": b"old"}
+    folder = receive(tmp_path / "data", zipped(tmp_path / "p.zip", {**files, **tables}))
+    run_through(folder, until="metadata")
+    (problem,) = read_problems(folder)
+    assert (problem.severity, problem.file) == ("warning", "metadata.tsv")
