@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 Progress = Callable[[int, int, str], None]
@@ -10,3 +11,19 @@ Progress = Callable[[int, int, str], None]
 
 def silent(done: int, total: int, what: str) -> None:
     """The progress of a caller who does not care."""
+
+
+_EVERY_S = 5.0
+
+
+def in_lines(write: Callable[[str], object]) -> Progress:
+    """Progress as a line of text every few seconds, for logs and outputs that are no terminal."""
+    last = time.monotonic()
+
+    def progress(done: int, total: int, what: str) -> None:
+        nonlocal last
+        if time.monotonic() - last > _EVERY_S:
+            last = time.monotonic()
+            write(f"{done:,} of {total:,} {what}")
+
+    return progress

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from alp_assets.progress import Progress as Tell
+from alp_assets.progress import in_lines
 from alp_assets.stages.summary import Gate, Summary
 
 _MARKS = {"passed": "[green]passed[/]", "warned": "[yellow]warned[/]", "failed": "[red]failed[/]"}
-_EVERY_S = 5.0
 
 
 class Terminal:
@@ -41,7 +40,11 @@ class Terminal:
 
     def progress(self, stage: str) -> Tell:
         """The progress callback of a stage."""
-        return self._bar(stage) if self._bars is not None else self._lines(stage)
+        return (
+            self._bar(stage)
+            if self._bars is not None
+            else in_lines(lambda line: self.console.print(f"{stage}: {line}"))
+        )
 
     def told(self, summary: Summary) -> None:
         """One line for a finished stage, and one for every gate that is not simply passed."""
@@ -83,17 +86,6 @@ class Terminal:
             bars.update(task, completed=done, total=total, description=f"{stage}: {what}")
             if done >= total:
                 bars.update(task, visible=False)
-
-        return tell
-
-    def _lines(self, stage: str) -> Tell:
-        last = time.monotonic()
-
-        def tell(done: int, total: int, what: str) -> None:
-            nonlocal last
-            if time.monotonic() - last > _EVERY_S:
-                last = time.monotonic()
-                self.console.print(f"{stage}: {done:,} of {total:,} {what}")
 
         return tell
 

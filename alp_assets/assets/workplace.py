@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +11,12 @@ import dagster as dg
 
 from alp_assets.home import data_root
 from alp_assets.params import Params, load_params, with_overrides
-from alp_assets.progress import Progress
+from alp_assets.progress import Progress, in_lines
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.summary import Summary
 
 packages = dg.DynamicPartitionsDefinition(name="packages")
 """One partition for each package, ``<customer>__<package>``."""
-
-_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -41,16 +38,4 @@ class Workplace:
 
     def watch(self, stage: str, context: dg.AssetExecutionContext) -> Progress:
         """Progress for a stage: the other driver's, else a log line every few seconds."""
-        return self.progress(stage) if self.progress else _logged(context)
-
-
-def _logged(context: dg.AssetExecutionContext) -> Progress:
-    last = time.monotonic()
-
-    def progress(done: int, total: int, what: str) -> None:
-        nonlocal last
-        if time.monotonic() - last > _EVERY_S:
-            last = time.monotonic()
-            context.log.info(f"{done:,} of {total:,} {what}")
-
-    return progress
+        return self.progress(stage) if self.progress else in_lines(context.log.info)
