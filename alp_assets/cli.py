@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alp_assets.cli_weights import weights_app
 from alp_assets.errors import AlpError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(weights_app, name="weights")
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data root; default $ALP_DATA, else data/ of the checkout.")
@@ -181,7 +183,7 @@ def score(
     if as_json:
         _print_json([vars(row) for row in rows])
         return
-    columns = ("recording", "offset_s", "score", "severity", "decision", "threshold")
+    columns = ("recording", "offset_s", "score", "severity", "state", "decision", "threshold")
     terminal.table(f"{section}", columns, [[getattr(row, name) for name in columns] for row in rows])
 
 

@@ -53,12 +53,24 @@ class AudioUnreadable(AlpError):
     """A recording that cannot be decoded."""
 
 
-class TooFewNormals(AlpError):
+class EngineUnfit(AlpError):
+    """An engine cannot learn from what a section has. The text says what is missing."""
+
+
+class TooFewNormals(EngineUnfit):
     """A section with fewer normal clips than its engine needs."""
+
+
+class WeightsMissing(AlpError):
+    """An encoder's weights are not at hand, or cannot be used. The text says how to get them."""
 
 
 class ModelCorrupt(AlpError):
     """A model folder that does not match its checksums or its card."""
+
+
+class ModelUnsuited(AlpError):
+    """A whole model that cannot score what a package has."""
 
 
 class SnapshotFailed(AlpError):

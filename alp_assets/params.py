@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from alp_assets.errors import ParameterError
 
@@ -71,35 +71,179 @@ class LogmelParams(_Group):
     hop_length: int = Field(default=512, gt=0)
     fmin_hz: float = Field(default=0.0, ge=0)
     fmax_hz: float = Field(default=8_000.0, gt=0)
-    upper_quantile: float = Field(default=0.95, gt=0.5, lt=1)
+    quantiles: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.01, 0.05, 0.95, 0.99)
+
+
+class PretrainedParams(_Group):
+    """Frozen transformers from checkpoints: ``ast``, ``beats`` and ``hf:<model>``."""
+
+    ast: str = Field(
+        default="MIT/ast-finetuned-audioset-10-10-0.4593", description="checkpoint of `ast`: a hub id or a folder"
+    )
+    beats: str = Field(default="", description="checkpoint of `beats`: its .pt file or a folder")
+    layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(), description="layers kept as patches, counted from 1; none means all but the last"
+    )
+    pooled_layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(4, 5), description="layers whose time means are the pooled embedding"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    batch: int = Field(default=0, ge=0, description="clips at a time, always full; 0 sizes batches to memory")
+    compile: bool = Field(default=False, description="torch.compile: slow to start, then faster")
 
 
 class EmbeddingParams(_Group):
-    """Which encoder turns clips into embeddings, and its settings."""
+    """Which encoder turns clips into embeddings, and the settings of each."""
 
-    encoder: Literal["logmel"] = "logmel"
+    encoder: Annotated[str, Field(pattern=r"^(auto|logmel|ast|beats|hf:\S+)$")] = Field(
+        default="auto", description="for engines A and B; auto takes ast where its weights are, else logmel"
+    )
     logmel: LogmelParams = LogmelParams()
+    pretrained: PretrainedParams = PretrainedParams()
+
+
+class SelectionParams(_Group):
+    """What `auto` goes by. Counts are normal clips of a section."""
+
+    few_target: int = Field(default=10, gt=0, description="fewer target normals than this are few")
+    much_source: int = Field(default=50, gt=0, description="source normals from which the banks are worth filling")
+    metadata_share: float = Field(default=0.95, gt=0, le=1, description="of normals that carry a condition, for C")
+    condition_values: int = Field(default=2, ge=2, description="values that a condition must take, for C")
+
+
+class PatchMemoryParams(_Group):
+    """Engine A: patches against a memory of normal patches."""
+
+    mode: Literal["bandwise", "faithful"] = Field(
+        default="bandwise", description="faithful is the method as published"
+    )
+    support: int = Field(default=10, ge=2, description="most normal clips in the memory")
+    upper_share: float = Field(default=0.05, gt=0, le=1, description="share of patches that make the clip score")
+    memory_patches: int = Field(default=20_000, gt=0, description="patches kept for a layer (k-center coreset)")
+    projection: int = Field(default=64, gt=0, description="dimensions in which the coreset is chosen")
+    noise_snr_db: tuple[float, ...] = Field(
+        default=(5.0, 10.0, 20.0), description="noise-only recordings are mixed into the support at these"
+    )
+    seed: int = 42
 
 
 class MemoryBankParams(_Group):
-    """Nearest neighbours over a source and a target bank."""
+    """Engine B: nearest neighbours over a source and a target bank."""
 
     k: int = Field(default=1, gt=0, description="neighbours whose mean distance is taken")
+    mode: Literal["fused", "genrep", "density"] = Field(
+        default="fused", description="genrep is the method as published; density needs many normals"
+    )
+    mixup_share: float = Field(
+        default=0.9, gt=0.5, lt=1, description="MemMixup's lambda: share of the target clip"
+    )
+    mixup_neighbours: int = Field(default=5, ge=0, description="MemMixup's source neighbours of a target clip")
+    max_normals: int = Field(default=100_000, gt=0, description="most clips in the banks")
+    seed: int = 42
+
+
+class MetaPrototypeParams(_Group):
+    """Engine C: episodic prototypical training on tasks from metadata."""
+
+    k_shot: int = Field(default=3, gt=0, description="support clips of a class in an episode")
+    n_way: int = Field(default=4, ge=2, description="most classes in an episode")
+    episodes: int = Field(default=100, gt=0)
+    embedding_dim: int = Field(default=64, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    reptile: bool = Field(default=False, description="Reptile outer loop around the episodes")
+    score: Literal["distance", "nll"] = "distance"
+    max_normals: int = Field(default=1_000, gt=0, description="most clips that are trained on")
+    seed: int = 42
+
+
+class IsolationForestParams(_Group):
+    """Engine L1: an isolation forest on cepstral and spectral descriptors, and physical rules."""
+
+    trees: int = Field(default=100, gt=0)
+    contamination: float = Field(default=0.01, gt=0, le=0.5)
+    bearing_hz: dict[str, float] = Field(
+        default={}, description="fault frequencies by name (bpfo, bpfi, bsf, ftf); none means estimated"
+    )
+    shaft_hz: float = Field(default=0.0, ge=0, description="rotation frequency; 0 means estimated")
+    max_normals: int = Field(default=10_000, gt=0)
+    seed: int = 42
+
+
+class AutoencoderParams(_Group):
+    """Engine L2: reconstruction error of a dense autoencoder."""
+
+    variant: Literal["mean", "frames"] = Field(
+        default="mean", description="mean: time mean of 64 bands; frames: stacked 5 x 128, the field's baseline"
+    )
+    epochs: int = Field(default=50, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    max_normals: int = Field(default=2_000, gt=0, description="most clips that are trained on")
+    seed: int = 42
+
+
+EngineName = Literal["patch_memory", "memory_bank", "meta_prototype", "isolation_forest", "autoencoder"]
+ENGINE_NAMES: tuple[EngineName, ...] = get_args(EngineName)
 
 
 class ModelParams(_Group):
     """Which engine a section gets, and its settings."""
 
-    engine: Literal["auto", "memory_bank"] = "auto"
+    engine: Literal["auto", "auto+c"] | EngineName = "auto"
+    pins: dict[str, Literal["auto", "auto+c"] | EngineName] = Field(
+        default={}, description="engine by customer or customer/package, before `engine`"
+    )
+    second_opinions: tuple[EngineName, ...] = Field(
+        default=(), description="engines that score beside the chosen one"
+    )
     min_normals: int = Field(default=2, ge=2)
+    selection: SelectionParams = SelectionParams()
+    patch_memory: PatchMemoryParams = PatchMemoryParams()
     memory_bank: MemoryBankParams = MemoryBankParams()
+    meta_prototype: MetaPrototypeParams = MetaPrototypeParams()
+    isolation_forest: IsolationForestParams = IsolationForestParams()
+    autoencoder: AutoencoderParams = AutoencoderParams()
 
 
 class DecisionParams(_Group):
     """Where the alarm threshold lies."""
 
-    false_alarm_rate: float = Field(default=0.1, gt=0, lt=1, description="share of normal clips that may ring")
+    policy: Literal["alarms_per_day", "quantile", "gamma", "conformal"] = "alarms_per_day"
+    alarms_per_day: float = Field(default=1.0, gt=0, description="false alarms that a machine may raise in a day")
+    duty_cycle: float = Field(default=1.0, gt=0, le=1, description="share of the day that is listened to")
+    false_alarm_rate: float = Field(
+        default=0.1, gt=0, lt=1, description="share of normal clips that may ring, for the other policies"
+    )
+    beyond_support: Literal["persistence", "extrapolate"] = Field(
+        default="persistence", description="how a rate is reached that the normals are too few for"
+    )
+    persistence_window: int = Field(default=6, ge=2, le=60, description="n of the k-of-n rule, in clips")
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of printed intervals")
+    critical_severity: float = Field(default=75.0, gt=50, lt=100, description="severity from which it is CRITICAL")
+
+
+class KpiParams(_Group):
+    """What was agreed with the customer, and how much of it."""
+
+    measure: Literal["auc", "pauc", "recall", "alarms_per_day"] = "auc"
+    target: float = Field(default=0.95, gt=0, description="at least; for alarms_per_day at most")
+
+    @model_validator(mode="after")
+    def _within_reach(self) -> KpiParams:
+        if self.measure != "alarms_per_day" and self.target >= 1:
+            raise ValueError(f"a target of {self.target:g} for {self.measure} cannot be shown: choose one below 1")
+        return self
+
+
+class SensitivityParams(_Group):
+    """What a model would hear: synthetic anomalies in held-out normals at falling levels."""
+
+    enabled: bool = True
+    clips: int = Field(default=8, gt=0, description="most held-out normals that are used")
+    caught: float = Field(default=0.95, gt=0, le=1, description="share that the threshold must catch")
+    levels_db: tuple[float, ...] = Field(
+        default=(12.0, 6.0, 0.0, -6.0, -12.0, -18.0), description="levels relative to the machine, falling"
+    )
+    seed: int = 42
 
 
 class ReportParams(_Group):
@@ -144,6 +288,8 @@ class Params(_Group):
     embeddings: EmbeddingParams = EmbeddingParams()
     models: ModelParams = ModelParams()
     decision: DecisionParams = DecisionParams()
+    kpi: KpiParams = KpiParams()
+    sensitivity: SensitivityParams = SensitivityParams()
     report: ReportParams = ReportParams()
     versioned: VersionParams = VersionParams()
     run: RunParams = RunParams()

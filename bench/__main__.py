@@ -9,7 +9,7 @@ import argparse
 import subprocess
 import sys
 
-BENCHES = ("motors", "arrival", "onboarding")
+BENCHES = ("motors", "arrival", "onboarding", "coreset", "thresholds", "encoders", "banks", "engines")
 
 
 def main() -> int:

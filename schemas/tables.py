@@ -75,11 +75,16 @@ CLIPS = pa.DataFrameSchema(
         "supp_type": _text(nullable=True),
         "anomaly_type": _text(nullable=True),
         "anomaly_regions": _text(nullable=True),
+        "db_8_10k": pa.Column("float64", nullable=True),
+        "db_above_10k": pa.Column("float64", nullable=True),
     },
     strict=True,
     ordered=True,
 )
-"""One row for each standard clip, in the order of the table that the customer sent."""
+"""One row for each standard clip, in the order of the table that the customer sent.
+
+``db_8_10k`` and ``db_above_10k`` are levels of the original recording (dBFS), empty where it has no such band.
+"""
 
 SCORES = pa.DataFrameSchema(
     {
@@ -91,6 +96,7 @@ SCORES = pa.DataFrameSchema(
         "split": _text(),
         "score": pa.Column("float64"),
         "severity": pa.Column("float64", pa.Check.in_range(0, 100)),
+        "state": _text(pa.Check.isin(["NORMAL", "WARNING", "CRITICAL"])),
         "decision": _text(pa.Check.isin(["normal", "anomaly"])),
         "threshold": pa.Column("float64"),
         "label": _text(pa.Check.isin(["normal", "anomaly", "unknown"])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from alp_assets.audio.beyond import Beyond, BeyondMeter
 from alp_assets.audio.decode import FloatArray, Recording, pick_channel
 
 SAMPLE_RATE = 16_000
@@ -18,11 +20,17 @@ CLIP_SAMPLES = SAMPLE_RATE * CLIP_SECONDS
 
 @dataclass(frozen=True)
 class StandardClip:
-    """One clip: int16 samples (160000,), of which the first ``valid_samples`` are recorded sound."""
+    """One clip: int16 samples (160000,), of which the first ``valid_samples`` are recorded sound.
+
+    ``db_8_10k`` and ``db_above_10k`` are what the original held there (dBFS), NaN where its sample rate did
+    not reach so far.
+    """
 
     offset_s: float
     samples: npt.NDArray[np.int16]
     valid_samples: int
+    db_8_10k: float = math.nan
+    db_above_10k: float = math.nan
 
     @property
     def sound(self) -> FloatArray:
@@ -36,18 +44,17 @@ def standard_clips(recording: Recording, channel: int | str, min_seconds: float)
     A recording is cut into whole clips from its start; what remains is padded with zeros when it has
     at least ``min_seconds``, else left out.
     """
+    meter = BeyondMeter(recording.info.sample_rate_hz, CLIP_SECONDS)
     pending = np.zeros(0, np.float32)
     index = 0
-    for piece in _resampled(recording, channel):
+    for piece in _resampled(recording, channel, meter):
         pending = np.concatenate([pending, piece]) if pending.size else piece
         while pending.size >= CLIP_SAMPLES:
-            yield StandardClip(index * float(CLIP_SECONDS), _to_pcm16(pending[:CLIP_SAMPLES]), CLIP_SAMPLES)
+            yield _clip(index, pending[:CLIP_SAMPLES], meter.take())
             pending = pending[CLIP_SAMPLES:]
             index += 1
     if pending.size >= min_seconds * SAMPLE_RATE:
-        samples = np.zeros(CLIP_SAMPLES, np.int16)
-        samples[: pending.size] = _to_pcm16(pending)
-        yield StandardClip(index * float(CLIP_SECONDS), samples, int(pending.size))
+        yield _clip(index, pending, meter.take())
 
 
 def write_clip(path: Path, clip: StandardClip) -> None:
@@ -65,7 +72,16 @@ def read_clip(path: Path, valid_samples: int = CLIP_SAMPLES) -> FloatArray:
     return np.asarray(samples, np.float32)
 
 
-def _resampled(recording: Recording, channel: int | str) -> Iterator[FloatArray]:
+def _clip(index: int, recorded: FloatArray, beyond: Beyond) -> StandardClip:
+    samples = np.zeros(CLIP_SAMPLES, np.int16)
+    samples[: recorded.size] = _to_pcm16(recorded)
+    return StandardClip(
+        index * float(CLIP_SECONDS), samples, int(recorded.size), beyond.db_8_10k, beyond.db_above_10k
+    )
+
+
+def _resampled(recording: Recording, channel: int | str, meter: BeyondMeter) -> Iterator[FloatArray]:
+    """The samples at 16 kHz, block by block; the meter hears the original ones first."""
     import soxr
 
     rate = recording.info.sample_rate_hz
@@ -75,7 +91,9 @@ def _resampled(recording: Recording, channel: int | str) -> Iterator[FloatArray]
         return
     stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
     for block in recording.blocks():
-        yield stream.resample_chunk(pick_channel(block, channel), last=False)
+        samples = pick_channel(block, channel)
+        meter.add(samples)
+        yield stream.resample_chunk(samples, last=False)
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 

@@ -18,6 +18,7 @@ GATES = (
     ("clips", "enough_normals", "Every section has the normal clips that an engine needs."),
     ("scores", "scores_complete", "Every clip that should have a score has a finite one."),
     ("scores", "false_alarm_promise", "Unseen normals ring no more often than was promised."),
+    ("scores", "kpi", "Every section reaches what was agreed, as far as the labels can show."),
 )
 
 

@@ -1,20 +1,52 @@
-"""What every encoder offers: waveforms in, embeddings out, frozen."""
+"""What every encoder offers: recorded sound in, embeddings out, frozen."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
 
 from alp_assets.audio.decode import FloatArray
 
+View = Literal["pooled", "frames", "patches"]
+"""How much of a clip an embedding keeps.
+
+``pooled`` is (bands, values): time is averaged away, frequency bands are kept. ``frames`` is (bands, time).
+``patches`` is (layers, bands, time, values): a grid of local features for each layer.
+"""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What an engine works on: one view of one encoder."""
+
+    encoder: str
+    view: View
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The recorded part of a clip: ``samples`` (n,) float32 at 16 kHz, full scale 1.0.
+
+    ``db_8_10k`` and ``db_above_10k`` are the levels of what the original recording held in those bands
+    (dBFS), or NaN where its sample rate did not reach there.
+    """
+
+    samples: FloatArray
+    db_8_10k: float = float("nan")
+    db_above_10k: float = float("nan")
+
 
 class Encoder(Protocol):
-    """Turns standard clips into embeddings. The same clip gives the same embedding, alone or among others."""
+    """Turns clips into embeddings. The same clip gives the same embedding, alone or among others."""
 
     name: str
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one embedding."""
+    def views(self) -> Mapping[View, tuple[int, ...]]:
+        """The views that it offers, with the shape of one clip's embedding."""
         ...
 
     @property
@@ -22,6 +54,11 @@ class Encoder(Protocol):
         """What decides the values, for model cards."""
         ...
 
-    def encode(self, clips: list[FloatArray]) -> FloatArray:
-        """Embeddings (len(clips), *shape) of recorded samples at 16 kHz, each clip (n,) of any length."""
+    def encode(self, sounds: Sequence[Sound], views: Sequence[View]) -> dict[View, FloatArray]:
+        """Each of the views as (len(sounds), *shape); sounds may be of any length up to 10 s."""
         ...
+
+
+def dtype_of(view: View) -> np.dtype[Any]:
+    """How a view is kept on disk: large ones in half precision."""
+    return np.dtype(np.float32 if view == "pooled" else np.float16)

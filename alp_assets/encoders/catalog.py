@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from alp_assets.encoders.base import Encoder
+from alp_assets.encoders.descriptors import DescriptorEncoder
 from alp_assets.encoders.logmel import LogmelEncoder
+from alp_assets.encoders.pretrained import make_pretrained
+from alp_assets.encoders.weights import find_weights
 from alp_assets.params import EmbeddingParams
 
+PRETRAINED = "ast"
+"""The encoder that `auto` takes where its weights are at hand."""
 
-def make_encoder(params: EmbeddingParams) -> Encoder:
-    """The encoder that the parameters name."""
-    return LogmelEncoder(params.logmel)
+
+def resolve_encoder(params: EmbeddingParams, data_root: Path) -> str:
+    """The encoder that the parameters name for engines A and B; ``auto`` is decided here."""
+    if params.encoder != "auto":
+        return params.encoder
+    return PRETRAINED if find_weights(PRETRAINED, params.pretrained, data_root) else "logmel"
+
+
+def make_encoder(name: str, params: EmbeddingParams, data_root: Path) -> Encoder:
+    """The encoder of a name.
+
+    Raises:
+        WeightsMissing: its weights are not at hand; the text names the ways to get them.
+    """
+    if name == "logmel":
+        return LogmelEncoder(params.logmel)
+    if name == "descriptors":
+        return DescriptorEncoder()
+    return make_pretrained(name, params.pretrained, data_root)

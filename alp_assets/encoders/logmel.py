@@ -1,20 +1,30 @@
-"""Log-mel statistics: no weights, works anywhere."""
+"""Log-mel spectrograms and their statistics: no weights, works anywhere."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from alp_assets.audio.decode import FloatArray
 from alp_assets.audio.features import log_mel
+from alp_assets.audio.standardize import CLIP_SAMPLES
+from alp_assets.encoders.base import Sound, View
 from alp_assets.params import LogmelParams
+
+_PATCH = 16
+_STRIDE = 8
+"""Bands and frames of a patch, and how far apart patches start."""
 
 
 class LogmelEncoder:
-    """Mean, standard deviation and an upper quantile over time of every log-mel band, in dB.
+    """Log-mel bands in dB.
 
-    An embedding is (3, n_mels): statistics by bands, bands kept apart.
+    ``pooled`` is (n_mels, 2 + quantiles): mean, standard deviation and quantiles over time. ``frames`` is the
+    spectrogram (n_mels, frames) of ten seconds, a shorter clip's repeated from its start. ``patches``
+    is (1, bands, time, 256): squares of 16 bands and 16 frames, half overlapping, each less its clip's
+    mean level.
     """
 
     name = "logmel"
@@ -23,21 +33,48 @@ class LogmelEncoder:
         self.params = params
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one embedding."""
-        return (3, self.params.n_mels)
+    def views(self) -> Mapping[View, tuple[int, ...]]:
+        """The shapes of one clip's embeddings."""
+        mels = self.params.n_mels
+        frames = 1 + (CLIP_SAMPLES - self.params.n_fft) // self.params.hop_length
+        statistics = 2 + len(self.params.quantiles)
+        shapes: dict[View, tuple[int, ...]] = {"pooled": (mels, statistics), "frames": (mels, frames)}
+        if mels >= _PATCH and frames >= _PATCH:
+            grid = (1 + (mels - _PATCH) // _STRIDE, 1 + (frames - _PATCH) // _STRIDE)
+            shapes["patches"] = (1, *grid, _PATCH * _PATCH)
+        return shapes
 
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the values, for model cards."""
-        return self.params.model_dump()
+        return self.params.model_dump(mode="json")
 
-    def encode(self, clips: list[FloatArray]) -> FloatArray:
-        """Embeddings (len(clips), 3, n_mels)."""
-        return np.stack([self._embed(clip) for clip in clips])
+    def encode(self, sounds: Sequence[Sound], views: Sequence[View]) -> dict[View, FloatArray]:
+        """Each of the views, one spectrogram for all of them."""
+        found: dict[View, list[FloatArray]] = {view: [] for view in views}
+        for sound in sounds:
+            bands = log_mel(sound.samples, self.params)
+            for view in views:
+                found[view].append(self._view(bands, view))
+        return {
+            view: np.stack(values) if values else np.zeros((0, *self.views[view]), np.float32)
+            for view, values in found.items()
+        }
 
-    def _embed(self, clip: FloatArray) -> FloatArray:
-        bands = log_mel(clip, self.params)
-        rank = round(self.params.upper_quantile * (bands.shape[1] - 1))
-        upper = np.partition(bands, rank, axis=1)[:, rank]
-        return np.stack([bands.mean(axis=1), bands.std(axis=1), upper]).astype(np.float32)
+    def _view(self, bands: FloatArray, view: View) -> FloatArray:
+        if view == "pooled":
+            return self._statistics(bands)
+        frames = self.views["frames"][1]
+        whole = np.take(bands, np.arange(frames) % bands.shape[1], axis=1).astype(np.float32)
+        return whole if view == "frames" else _patches(whole)
+
+    def _statistics(self, bands: FloatArray) -> FloatArray:
+        ranks = [round(share * (bands.shape[1] - 1)) for share in self.params.quantiles]
+        ranked = np.partition(bands, ranks, axis=1)[:, ranks]
+        return np.column_stack([bands.mean(axis=1), bands.std(axis=1), ranked]).astype(np.float32)
+
+
+def _patches(bands: FloatArray) -> FloatArray:
+    level = bands - bands.mean()
+    windows = np.lib.stride_tricks.sliding_window_view(level, (_PATCH, _PATCH))[::_STRIDE, ::_STRIDE]
+    return np.ascontiguousarray(windows.reshape(1, *windows.shape[:2], _PATCH * _PATCH))

@@ -2,32 +2,114 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from alp_assets.engines.base import Engine
-from alp_assets.engines.memory_bank import MemoryBank
+from alp_assets.encoders.base import Feature
+from alp_assets.engines.base import Engine, Strings
+from alp_assets.engines.catalog import feature_of, make_engine
+from alp_assets.engines.episodes import carrying_conditions
 from alp_assets.params import ModelParams
+
+WITHOUT_WEIGHTS = "logmel"
+"""The encoder that `auto` takes when no pretrained one is at hand."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a section has: its normals' counts, conditions (n,) by column and recordings (n,).
+
+    ``encoder`` is the one for engines A and B.
+    """
+
+    source_normals: int
+    target_normals: int
+    encoder: str
+    conditions: Mapping[str, Strings]
+    recordings: Strings
+
+    @property
+    def amount(self) -> str:
+        """The counts in words."""
+        return f"{self.target_normals} target and {self.source_normals} source normals"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine and the reason for it, in words for people."""
+    """An engine, what it works on, and the reason for it, in words for people."""
 
     engine: Engine
+    feature: Feature
     reason: str
 
 
-def choose_engine(params: ModelParams, source_normals: int, target_normals: int) -> Choice:
-    """The engine that the parameters name, or with ``auto`` the one that the amount of data allows."""
-    if params.engine != "auto":
-        return Choice(make_engine(params.engine, params), f"{params.engine} was asked for")
-    amount = f"{target_normals} target and {source_normals} source normals"
-    return Choice(
-        make_engine("memory_bank", params),
-        f"nearest neighbours need no training and work with few normals (here {amount})",
+def wanted_engine(params: ModelParams, customer: str, package: str) -> tuple[str, str]:
+    """What the parameters ask for (an engine, ``auto`` or ``auto+c``), and where they say so."""
+    for name, about in ((f"{customer}/{package}", "package"), (customer, "customer")):
+        if name in params.pins:
+            return params.pins[name], f"pinned for this {about}"
+    return params.engine, "asked for in the parameters"
+
+
+def choose_engine(params: ModelParams, customer: str, package: str, section: Situation) -> Choice:
+    """The engine that was pinned or asked for, else the one that the section's data allow.
+
+    Few target normals and little source: patches of a pretrained encoder against a handful of normals (A).
+    From ``selection.much_source`` source normals on, or with target normals enough: banks (B). Without
+    pretrained weights B on log-mel statistics stands in for A, because on real motors it tells more than
+    A on raw log-mel patches (see ``bench/engines``). C only where ``auto+c`` asks for it and the metadata
+    carry it.
+    """
+    wanted, by = wanted_engine(params, customer, package)
+    if wanted not in ("auto", "auto+c"):
+        return _choice(params, wanted, section, f"{wanted} was {by}")
+    rules = params.selection
+    tasks, why_not = carrying_conditions(
+        section.conditions,
+        k_shot=params.meta_prototype.k_shot,
+        recordings=section.recordings,
+        share=rules.metadata_share,
+        values=rules.condition_values,
     )
+    enough = section.source_normals >= rules.much_source
+    able = bool(tasks) and enough
+    if wanted == "auto+c" and able:
+        reason = f"auto+c: {', '.join(tasks)} say enough of the conditions, and there are {section.amount}"
+        return _choice(params, "meta_prototype", section, reason)
+    note = ""
+    if wanted == "auto+c":
+        missing = f"it needs {rules.much_source} source normals"
+        if not tasks:
+            missing = f"the metadata do not carry it ({'; '.join(why_not.values())})"
+        note = f"; meta_prototype was not taken: {missing}"
+    elif able:
+        note = f"; the metadata ({', '.join(tasks)}) would carry meta_prototype, which `auto+c` allows"
+    if section.target_normals >= rules.few_target or enough:
+        many = f"{rules.much_source} source" if enough else f"{rules.few_target} target"
+        reason = f"banks are worth filling from {many} normals on (here {section.amount})"
+        return _choice(params, "memory_bank", section, reason + note)
+    if section.encoder == WITHOUT_WEIGHTS:
+        reason = (
+            f"few normals ({section.amount}) and no weights of a pretrained encoder (`alp weights add`): "
+            "nearest neighbours on log-mel statistics tell most without them"
+        )
+        return _choice(params, "memory_bank", section, reason + note)
+    reason = f"few normals ({section.amount}): patches of {section.encoder} need no training"
+    return _choice(params, "patch_memory", section, reason + note)
 
 
-def make_engine(name: str, params: ModelParams) -> Engine:
-    """The engine of a name; ``KeyError`` for one that this version does not have."""
-    return {"memory_bank": lambda: MemoryBank(params.memory_bank)}[name]()
+def features_needed(params: ModelParams, customer: str, package: str, encoder: str) -> list[Feature]:
+    """All that the engines which the parameters allow for a package may work on."""
+    wanted, _ = wanted_engine(params, customer, package)
+    names = [wanted]
+    if wanted in ("auto", "auto+c"):
+        names = ["memory_bank"]
+        names += ["patch_memory"] if encoder != WITHOUT_WEIGHTS else []
+        names += ["meta_prototype"] if wanted == "auto+c" else []
+    found = [feature_of(make_engine(name, params), encoder) for name in (*names, *params.second_opinions)]
+    return list(dict.fromkeys(found))
+
+
+def _choice(params: ModelParams, name: str, section: Situation, reason: str) -> Choice:
+    engine = make_engine(name, params)
+    return Choice(engine, feature_of(engine, section.encoder), reason)

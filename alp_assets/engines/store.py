@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alp_assets.encoders.base import Feature
 from alp_assets.engines.base import MODEL_FILE, Model, write_tensors
-from alp_assets.engines.selection import make_engine
+from alp_assets.engines.catalog import make_engine
 from alp_assets.errors import ModelCorrupt
 from alp_assets.files import read_json, sha256_of, write_json
 from alp_assets.params import ModelParams
 
 CARD_FILE = "model.json"
-FORMAT = 1
+SECOND = "second"
+"""Where second opinions lie in a section's model folder, a folder for each engine."""
+
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,23 @@ def save_model(folder: Path, model: Model, engine: str, card: dict[str, Any]) ->
             "files": {MODEL_FILE: sha256_of(weights)},
         },
     )
+
+
+def second_folders(folder: Path) -> list[Path]:
+    """The folders of the second opinions that lie in a section's model folder."""
+    return sorted(path.parent for path in (folder / SECOND).glob(f"*/{CARD_FILE}"))
+
+
+def features_of_folder(folder: Path) -> list[Feature]:
+    """What the model and the second opinions in a section's model folder work on; nothing where it is damaged."""
+    found = []
+    for place in (folder, *second_folders(folder)):
+        try:
+            encoder = read_json(place / CARD_FILE)["encoder"]
+            found.append(Feature(encoder["name"], encoder["view"]))
+        except (FileNotFoundError, KeyError, TypeError, ValueError):
+            continue
+    return found
 
 
 def load_model(folder: Path) -> StoredModel:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alp_assets.report import text
 from alp_assets.report.model import ClipView, ReportView, SectionView
-from alp_assets.report.plots import score_histogram, spectrogram
+from alp_assets.report.plots import picture_size, score_histogram, spectrogram
 
 SET_ASIDE_SHOWN = 500
 
@@ -28,16 +28,19 @@ def render_report(view: ReportView) -> str:
         "scored": sum(section.scored for section in view.sections),
         "flagged": sum(section.flagged for section in view.sections),
         "scored_clips": sum(len(section.test_decisions) for section in view.sections),
+        "agreed": [section.kpi for section in view.sections if section.kpi],
     }
     return text.render("report.html.j2", values)
 
 
 @dataclass(frozen=True)
 class _ClipPage:
-    """A clip with its picture as a data URI."""
+    """A clip with its picture as a data URI, and the picture's size in pixels."""
 
     clip: ClipView
     picture: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ class _SectionPage:
     promise: str
     observed: str
     kept: str
+    rule: str
+    expected: str
+    map_legend: str
     histogram: str
     clips: tuple[_ClipPage, ...]
 
@@ -61,9 +67,16 @@ def _section_page(position: int, section: SectionView) -> _SectionPage:
         promise=text.promise(section),
         observed=text.observed(section),
         kept=text.kept(section),
+        rule=text.alarm_rule(section),
+        expected=text.expected_alarms(section),
+        map_legend=text.map_legend(section),
         histogram=_data_uri("image/svg+xml", score_histogram(section)) if has_scores else "",
-        clips=tuple(_ClipPage(clip, _data_uri("image/png", spectrogram(clip))) for clip in section.top),
+        clips=tuple(_clip_page(clip) for clip in section.top),
     )
+
+
+def _clip_page(clip: ClipView) -> _ClipPage:
+    return _ClipPage(clip, _data_uri("image/png", spectrogram(clip)), *picture_size(clip))
 
 
 def _data_uri(mime: str, content: bytes) -> str:

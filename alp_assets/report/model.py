@@ -5,8 +5,9 @@ Shares and rates are fractions (0.1 is 10 %), intervals are (low, high), scores 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -21,15 +22,97 @@ UNKNOWN = "unknown"
 LABELS = (NORMAL, ANOMALY, UNKNOWN)
 DECISIONS = (NORMAL, ANOMALY)
 
+STATES = ("NORMAL", "WARNING", "CRITICAL")
+KPI_STATUSES = ("met", "not met", "cannot be shown")
+
 SectionState = Literal["scored", "cannot_score"]
+
+
+@dataclass(frozen=True)
+class KpiView:
+    """Whether what was agreed with the customer is reached: one of ``KPI_STATUSES``, and a text that says all."""
+
+    status: str
+    text: str
+
+    def __post_init__(self) -> None:
+        _refuse_unknown("KPI", "status", (self.status,), KPI_STATUSES)
+
+
+@dataclass(frozen=True)
+class HeardView:
+    """What a model would hear of one kind of synthetic anomaly, put into so many ``clips``.
+
+    ``caught_at_db`` is the faintest level at which the threshold catches as many as it must, None where it does
+    so at no level. ``shares`` are pairs of a level that was tried and the share that was caught there, plainest
+    first. Levels are dB relative to the machine's own sound; of the kind ``dropout`` they say how far it sinks.
+    """
+
+    kind: str
+    caught_at_db: float | None
+    shares: tuple[tuple[float, float], ...]
+    clips: int
+
+
+@dataclass(frozen=True)
+class OpinionView:
+    """A second engine's view of a section's clips; with ``problem`` it has none, and that is why."""
+
+    engine: str
+    flagged: int | None = None
+    threshold: float | None = None
+    auc: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ClipOpinion:
+    """What a second engine makes of one clip, on its own scale of scores; NaN where it cannot score it."""
+
+    engine: str
+    score: float
+    threshold: float
+    severity: float
+    state: str
+    decision: str
+
+    def __post_init__(self) -> None:
+        _refuse_unknown(f"opinion of {self.engine}", "decision", (self.decision,), DECISIONS)
+        if self.scored:
+            _refuse_unknown(f"opinion of {self.engine}", "state", (self.state,), STATES)
+
+    @property
+    def scored(self) -> bool:
+        """Whether the engine could score the clip."""
+        return math.isfinite(self.score)
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the score is above that engine's threshold."""
+        return self.decision == ANOMALY
+
+
+@dataclass(frozen=True)
+class CauseView:
+    """A rule that a clip broke: what may lie behind it, what to do, and the figures, both in ``unit``."""
+
+    engine: str
+    cause: str
+    action: str
+    measured: float
+    limit: float
+    unit: str
+    grade: str = "warning"
 
 
 @dataclass(frozen=True, eq=False)
 class ClipView:
     """One clip that is shown with its spectrogram.
 
-    ``severity`` lies in 0 to 100, ``decision`` is one of ``DECISIONS``, ``label`` is what the customer
-    said (one of ``LABELS``) or None. ``samples`` is the waveform, float32 of shape (n,), full scale 1.
+    ``severity`` lies in 0 to 100, ``state`` is one of ``STATES``, ``decision`` one of ``DECISIONS``, ``label``
+    is what the customer said (one of ``LABELS``) or None. ``samples`` is the waveform, float32 of shape (n,),
+    full scale 1. ``anomaly_map`` (bands, time), lowest band first, says where the clip is unlike the normals;
+    it spans ``map_seconds`` from the clip's start, which may be more than was recorded.
     """
 
     clip_id: str
@@ -41,14 +124,21 @@ class ClipView:
     label: str | None
     samples: NDArray[np.float32]
     sample_rate: int
+    state: str
+    opinions: tuple[ClipOpinion, ...] = ()
+    causes: tuple[CauseView, ...] = ()
+    anomaly_map: NDArray[np.floating] | None = None
+    map_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.decision not in DECISIONS:
-            raise ValueError(f"clip {self.clip_id}: decision {self.decision!r} is none of {DECISIONS}")
+        _refuse_unknown(f"clip {self.clip_id}", "decision", (self.decision,), DECISIONS)
+        _refuse_unknown(f"clip {self.clip_id}", "state", (self.state,), STATES)
+        if self.anomaly_map is not None and (self.anomaly_map.ndim != 2 or not self.anomaly_map.size):
+            raise ValueError(f"clip {self.clip_id}: the map has shape {self.anomaly_map.shape}, not (bands, time)")
 
     @property
     def flagged(self) -> bool:
-        """Whether this clip rings the alarm."""
+        """Whether the score is above the threshold."""
         return self.decision == ANOMALY
 
 
@@ -59,11 +149,14 @@ class SectionView:
     ``reason`` says why this engine was chosen or, for ``cannot_score``, why there is no score.
     ``model_origin`` is the package that the champion was fitted on. ``promised_false_alarm_rate`` is the rate
     that the calibration scores support; ``promise_supported`` is false where they are too few for the rate
-    that was asked for, and ``promise_note`` then says so. A clip rings when its score is above ``threshold``.
-    ``observed_*`` count normals that the
-    model had not seen and how many of them would have rung; ``observed_interval`` is for their share,
-    at ``interval_confidence``. ``test_scores``, ``test_labels`` and ``test_decisions`` are parallel,
-    one entry for each scored clip; ``calibration_scores`` has shape (m,).
+    that was asked for, and ``promise_note`` then says so. A clip is flagged when its score is above
+    ``threshold``, which ``policy`` set; ``extrapolated`` where it lies beyond what normals have shown. The alarm
+    rings when k of the last n clips are flagged, ``persistence`` (k, n), or at each flagged clip where that is
+    None; ``alarms_per_day`` is how often a healthy machine is expected to ring it.
+    ``observed_*`` count normals that the model had not seen and how many of them were flagged;
+    ``observed_interval`` is for their share, at ``interval_confidence``. ``test_scores``, ``test_labels`` and
+    ``test_decisions`` are parallel, one entry for each scored clip; ``calibration_scores`` has shape (m,).
+    ``states`` counts the scored clips by state; from ``critical_severity`` a clip is CRITICAL.
     ``top`` holds the clips to show, most anomalous first.
     """
 
@@ -94,6 +187,16 @@ class SectionView:
     test_decisions: tuple[str, ...]
     top: tuple[ClipView, ...]
     interval_confidence: float = 0.95
+    policy: str = ""
+    extrapolated: bool = False
+    persistence: tuple[int, int] | None = None
+    alarms_per_day: float | None = None
+    kpi: KpiView | None = None
+    states: Mapping[str, int] = field(default_factory=dict)
+    critical_severity: float = 75.0
+    hears: tuple[HeardView, ...] = ()
+    caught_share: float = 0.95
+    opinions: tuple[OpinionView, ...] = ()
 
     def __post_init__(self) -> None:
         name = f"section {self.machine_type}/{self.section_id}"
@@ -101,6 +204,7 @@ class SectionView:
             raise ValueError(f"{name}: test scores, labels and decisions differ in number")
         _refuse_unknown(name, "label", self.test_labels, LABELS)
         _refuse_unknown(name, "decision", self.test_decisions, DECISIONS)
+        _refuse_unknown(name, "state", tuple(self.states), STATES)
 
     @property
     def scored(self) -> bool:
@@ -109,7 +213,7 @@ class SectionView:
 
     @property
     def flagged(self) -> int:
-        """How many clips ring the alarm."""
+        """How many clips lie above the threshold."""
         return self.test_decisions.count(ANOMALY)
 
     @property

@@ -25,6 +25,8 @@ DPI = 100
 HISTOGRAM_BINS = 36
 SPECTROGRAM_SIZE = (900, 260)
 SPECTROGRAM_BOX = (64, 52, 748, 192)  # left, bottom, width, height of the image in pixels
+MAP_HEIGHT = 96  # an anomaly map stands below, over the same time axis
+MAP_GAP = 14
 
 _FRAME = 768
 _HOP = 384
@@ -32,7 +34,9 @@ _BANDS = 96
 _FLOOR_DB = -120.0
 _RANGE_DB = 80.0
 _COLOURS = 24  # few levels keep a page of many spectrograms small
-_PALETTE = 64
+_MAP_COLOURS = 12
+_PALETTE = 96
+_STRIKING = 0.995  # quantile of a map's cells
 _SCORE_LABEL = "score, higher is more anomalous"
 _INK = "#1f2933"
 _LINE = "#8a94a0"
@@ -70,7 +74,7 @@ def score_histogram(section: SectionView) -> bytes:
 
     Calibration normals, test normals, test anomalies and unlabelled clips each have a row of their own
     over one score axis, and a hatch of their own, so that the figure reads in greyscale. The side that
-    rings is shaded. Scores that are not finite are left out.
+    is flagged is shaded. Scores that are not finite are left out.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -90,18 +94,25 @@ def score_histogram(section: SectionView) -> bytes:
         for axis, group in zip(axes, groups, strict=False):
             _bars(axis, group, edges, threshold)
         if is_log:
-            axes[-1].set_xscale("log")
+            _scale_in_ratios(axes[-1])
         axes[-1].set_xlim(edges[0], edges[-1])
         axes[-1].set_xlabel("score (log scale), higher is more anomalous" if is_log else _SCORE_LABEL)
         _label_threshold(axes[0], threshold, edges, is_log)
         return _svg(figure)
 
 
+def picture_size(clip: ClipView) -> tuple[int, int]:
+    """Width and height in pixels of a clip's picture."""
+    width, height = SPECTROGRAM_SIZE
+    return width, height + (MAP_HEIGHT + MAP_GAP) * (clip.anomaly_map is not None)
+
+
 def spectrogram(clip: ClipView) -> bytes:
     """The short-time spectrum of a clip in dB of full scale, as a PNG of 900 by 260 pixels.
 
     Time runs in seconds, frequency in Hz, linear up to half the sample rate. The colours span the 80 dB
-    below the loudest cell, less where the clip has less.
+    below the loudest cell, less where the clip has less. An anomaly map is drawn below, over the same time,
+    as far as the clip was recorded; see ``picture_size``.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -109,11 +120,11 @@ def spectrogram(clip: ClipView) -> bytes:
     levels, seconds = _levels(clip.samples, clip.sample_rate)
     high = 5 * math.ceil(float(levels.max()) / 5)
     low = min(max(5 * math.floor(float(np.quantile(levels, 0.01)) / 5), high - _RANGE_DB), high - 10)
-    width, height = SPECTROGRAM_SIZE
+    width, height = picture_size(clip)
     x, y, w, h = SPECTROGRAM_BOX
     with _STYLE_LOCK, mpl.rc_context({**_STYLE, "font.size": 9.5}):
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-        axis = figure.add_axes((x / width, y / height, w / width, h / height))
+        axis, scale = _axes(figure, (x, y + height - SPECTROGRAM_SIZE[1], w, h))
         image = axis.imshow(
             levels,
             origin="lower",
@@ -124,11 +135,68 @@ def spectrogram(clip: ClipView) -> bytes:
             vmin=low,
             vmax=high,
         )
-        axis.set_xlabel("time (s)")
         axis.set_ylabel("frequency (Hz)")
-        scale = figure.add_axes(((x + w + 16) / width, y / height, 12 / width, h / height))
         figure.colorbar(image, cax=scale, label="level (dB)")
-        return _png(figure)
+        if clip.anomaly_map is not None:
+            axis.tick_params(labelbottom=False)
+            axis = _draw_map(figure, clip, seconds)
+        axis.set_xlabel("time (s)")
+        return _png(figure, (width, height))
+
+
+def _draw_map(figure: Figure, clip: ClipView, seconds: float) -> Axes:
+    """The anomaly map under the spectrogram. Cells up to the median are ordinary and stay pale."""
+    import matplotlib as mpl
+
+    cells, end = _recorded_part(clip, seconds)
+    low, high = _contrast(cells[np.isfinite(cells)])
+    x, y, w, _ = SPECTROGRAM_BOX
+    axis, scale = _axes(figure, (x, y, w, MAP_HEIGHT))
+    image = axis.imshow(
+        np.ma.masked_invalid(cells),
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        extent=(0.0, end, 0.0, 1.0),
+        cmap=mpl.colormaps["Reds"].resampled(_MAP_COLOURS),
+        vmin=low,
+        vmax=high,
+    )
+    axis.set_xlim(0.0, seconds)
+    axis.set_yticks([0.08, 0.92], ["low", "high"])
+    axis.tick_params(axis="y", length=0)
+    axis.set_ylabel("pitch")
+    figure.colorbar(image, cax=scale, label="difference").locator = mpl.ticker.MaxNLocator(3)
+    return axis
+
+
+def _contrast(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The ends of the colours for a map's finite cells (n,).
+
+    From their median, since half of a clip is ordinary, to nearly their highest; but a single striking cell must
+    neither hide the others nor look like them.
+    """
+    if not values.size:
+        return 0.0, 1.0
+    low, striking = (float(value) for value in np.quantile(values, (0.5, _STRIKING)))
+    high = max(striking, low + (float(values.max()) - low) / 2)
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _recorded_part(clip: ClipView, seconds: float) -> tuple[NDArray[np.float64], float]:
+    """The columns of a clip's map that hold its first seconds, and the second at which the last of them ends."""
+    cells = np.asarray(clip.anomaly_map, dtype=np.float64)
+    width = clip.map_seconds / cells.shape[1]
+    columns = min(max(math.ceil(seconds / width - 1e-9), 1), cells.shape[1])
+    return cells[:, :columns], columns * width
+
+
+def _axes(figure: Figure, box: tuple[int, int, int, int]) -> tuple[Axes, Axes]:
+    """Axes for an image at a place in pixels, and for the scale of its colours beside it."""
+    width, height = figure.get_size_inches() * DPI
+    x, y, w, h = box
+    image = figure.add_axes((x / width, y / height, w / width, h / height))
+    return image, figure.add_axes(((x + w + 16) / width, y / height, 12 / width, h / height))
 
 
 def _groups(section: SectionView) -> list[_Group]:
@@ -174,6 +242,16 @@ def _counts(scores: NDArray[np.float64], edges: NDArray[np.float64], threshold: 
     return np.bincount(np.clip(bins, 0, len(edges) - 2), minlength=len(edges) - 1)
 
 
+def _scale_in_ratios(axis: Axes) -> None:
+    """A logarithmic axis with plain numbers, few enough to stand apart."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
 def _plain(axis: Axes) -> None:
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0, labelsize=8)
@@ -215,7 +293,7 @@ def _label_threshold(axis: Axes, threshold: float, edges: NDArray[np.float64], i
     place, low, high = ((math.log(v) if is_log else v) for v in (threshold, float(edges[0]), float(edges[-1])))
     share = (place - low) / (high - low)
     axis.annotate(
-        f"threshold {threshold:.4g}: above it the alarm rings",
+        f"threshold {threshold:.4g}: above it a clip is flagged",
         (threshold, 1.0),
         xycoords=("data", "axes fraction"),
         xytext=(0, 4),
@@ -256,13 +334,16 @@ def _svg(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: Figure, size: tuple[int, int]) -> bytes:
     """A PNG with a palette: a third of the size of one with full colours, and alike to the eye."""
     from PIL import Image
 
     raw = io.BytesIO()
     figure.savefig(raw, format="rgba", dpi=DPI)
-    image = Image.frombytes("RGBA", SPECTROGRAM_SIZE, raw.getvalue()).convert("RGB")
+    image = Image.frombytes("RGBA", size, raw.getvalue()).convert("RGB")
     file = io.BytesIO()
-    image.quantize(_PALETTE, dither=Image.Dither.NONE).save(file, format="PNG", compress_level=9)
+    few = image.quantize(
+        _PALETTE, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    )  # keeps rare colours
+    few.save(file, format="PNG", compress_level=9)
     return file.getvalue()

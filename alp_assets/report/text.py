@@ -30,10 +30,24 @@ ENGINE_LETTERS = {
     "isolation_forest": "L1",
     "autoencoder": "L2",
 }
+POLICIES = {
+    "alarms_per_day": "set by how many false alarms a day may ring",
+    "quantile": "set by the share of normal clips that may be above it",
+    "gamma": "set by a gamma curve fitted to the normal scores",
+    "conformal": "set so that a share of normal clips above it is guaranteed (conformal)",
+}
+DROPOUT = "dropout"
+FAULTS = {
+    "impulse_burst": "knocks: something loose strikes",
+    "band_tone": "a whistle: a tone that was not there",
+    "bearing_rattle": "a rattle: a train of impacts, as of a worn bearing",
+    DROPOUT: "faltering: the machine gets quieter for a while",
+}
 MISSING = "–"
 
 _ORDER: tuple[Severity, ...] = ("refusal", "error", "warning")
 _RANGES_SHOWN = 6
+_LONG_DAYS = 3650
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
@@ -84,26 +98,51 @@ def findings(problems: Sequence[Problem]) -> Findings:
 
 
 def promise(section: SectionView) -> str:
-    """What the threshold promises, in a sentence."""
+    """What the threshold promises of normal clips, in a sentence."""
     rate = section.promised_false_alarm_rate
     if rate is None:
         return "no promise"
-    rings = f"at most {percent(rate)} of normal recordings ring"
-    return rings if section.promise_supported else f"{rings}; so few normals support no lower rate"
+    least = "at most" if section.policy == "conformal" else "about"
+    above = f"{least} {percent(rate)} of normal clips are above the threshold"
+    if section.extrapolated:
+        return f"{above}, if a curve fitted to the normals holds beyond them"
+    return above if section.promise_supported else f"{above}; so few normals support no lower rate"
+
+
+def alarm_rule(section: SectionView) -> str:
+    """When the alarm rings, in a sentence."""
+    if section.persistence is None:
+        return "the alarm rings at every clip above the threshold"
+    needed, window = section.persistence
+    if needed == window:
+        return f"the alarm rings when {window} clips in a row are above the threshold"
+    return f"the alarm rings when {needed} of the last {window} clips are above the threshold"
+
+
+def expected_alarms(section: SectionView) -> str:
+    """How often the alarm is expected to ring without cause; empty where that is not known."""
+    alarms = section.alarms_per_day
+    if alarms is None:
+        return ""
+    if alarms < 1 / _LONG_DAYS:
+        return f"less than one false alarm in {_LONG_DAYS // 365} years"
+    if alarms < 0.5:
+        return f"about one false alarm in {1 / alarms:,.0f} days"
+    often = f"{alarms:,.0f}" if alarms >= 10 else f"{alarms:.1f}".removesuffix(".0")
+    return f"about {often} false alarm{'' if often == '1' else 's'} a day"
 
 
 def observed(section: SectionView) -> str:
     """What happened on normals that the model had not seen, in a sentence."""
     normals, alarms = section.observed_normals, section.observed_false_alarms
     if not normals or alarms is None:
-        return "no labelled normal recordings to check it on"
+        return "no labelled normal clips to check it on"
     share = percent(alarms / normals)
     if section.observed_interval is not None:
         low, high = section.observed_interval
         share += f", {percent(section.interval_confidence)} interval {_hundredfold(low)}-{_hundredfold(high)} %"
-    recordings = "recording" if normals == 1 else "recordings"
-    unseen = f"of {count(normals)} normal {recordings} the model had not seen"
-    return f"{unseen}, {count(alarms)} would have rung ({share})"
+    unseen = f"of {count(normals)} normal clip{'' if normals == 1 else 's'} the model had not seen"
+    return f"{unseen}, {count(alarms)} {'was' if alarms == 1 else 'were'} above it ({share})"
 
 
 def kept(section: SectionView) -> str:
@@ -114,6 +153,45 @@ def kept(section: SectionView) -> str:
     if interval[0] > rate:
         return "more than promised"
     return "fewer than promised" if interval[1] < rate else "agrees with the promise"
+
+
+def threshold_policy(name: str) -> str:
+    """How a threshold was set; the name itself where it is not known."""
+    return POLICIES.get(name, name)
+
+
+def fault(kind: str) -> str:
+    """A kind of synthetic anomaly in words; its name without underscores where there are none."""
+    return FAULTS.get(kind, kind.replace("_", " "))
+
+
+def level(db: float) -> str:
+    """A level beside another one."""
+    return f"{db:+g} dB" if db else "0 dB"
+
+
+def strength(kind: str, db: float) -> str:
+    """What a level of a synthetic anomaly means beside the sound of the machine."""
+    ratio = 10 ** (db / 20)
+    if kind == DROPOUT:
+        return f"{100 * ratio:.0f} % of the machine's sound is left"
+    return (
+        f"{ratio:.2g} times as strong as the machine's own sound" if db else "as strong as the machine's own sound"
+    )
+
+
+def map_legend(section: SectionView) -> str:
+    """How to read the anomaly maps of the shown clips; empty where there are none."""
+    maps = [clip.anomaly_map for clip in section.top if clip.anomaly_map is not None]
+    if not maps:
+        return ""
+    legend = (
+        "Upper picture: the sound. Lower picture: where it differs from this machine's normal clips, low pitch at "
+        "the bottom; the darker, the more, on a scale of each clip's own."
+    )
+    if all(found.shape[1] == 1 for found in maps):
+        legend += " This model tells the pitch that differs, not the moment."
+    return legend
 
 
 def engine(name: str | None) -> str:
@@ -138,7 +216,7 @@ def count(value: int | None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in percent to one decimal place, without a needless ``.0``."""
+    """A share in percent to one decimal place, without a needless ``.0``; very small ones to two digits."""
     return f"{_hundredfold(share)} %"
 
 
@@ -165,6 +243,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(number=number, fixed=fixed, count=count, percent=percent, size=size, engine=engine)
+    made.filters.update(threshold_policy=threshold_policy, fault=fault, level=level)
+    made.globals.update(strength=strength)
     made.tests["finding_group"] = lambda finding: finding.count > 1
     return made
 
@@ -175,6 +255,8 @@ def render(template: str, values: dict[str, Any]) -> str:
 
 
 def _hundredfold(share: float) -> str:
+    if 0 < share < 0.001:
+        return f"{100 * share:.2g}"
     return f"{100 * share:.1f}".removesuffix(".0")
 
 

@@ -105,6 +105,8 @@ def _standardize(
                 "path": path,
                 "offset_s": clip.offset_s,
                 "valid_samples": clip.valid_samples,
+                "db_8_10k": clip.db_8_10k,
+                "db_above_10k": clip.db_above_10k,
             }
             rows.append({**record, **about, **_evaluation(record, clip.offset_s, clip.valid_samples)})
     return rows

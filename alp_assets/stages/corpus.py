@@ -2,118 +2,216 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from alp_assets.engines.base import SOURCE, Normals
+from alp_assets.encoders.base import Feature
+from alp_assets.engines.base import SOURCE, TARGET, Engine, Normals
 from alp_assets.errors import AlpError, StageMissing
 from alp_assets.stages.clips import read_clips
-from alp_assets.stages.embeddings import Embedded, read_embeddings
+from alp_assets.stages.embeddings import Embedded, read_embeddings, read_mixed
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.upload import read_receipt
 from schemas.sections import Section
 
+CONDITIONS = ("section_id", "speed_level", "load_level", "noise_id", "mic_position_id")
+"""Columns of the contract that tell conditions apart."""
+
+_OTHER_SETTINGS = "its clips or embeddings were made with other settings; run its stages from clips on again"
+
+Rows = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Census:
+    """The normals of one section, before any embedding is read.
+
+    ``table`` has a row for each: ``package``, ``position`` (row of that package's manifest), ``clip_id``,
+    ``domain`` (clips of earlier packages are ``source``), ``recording``, ``own`` (of this package) and the
+    columns of ``CONDITIONS``, empty text where nothing was said.
+    """
+
+    section: Section
+    table: pd.DataFrame
+
+    def count(self, domain: str) -> int:
+        """How many normals a domain has."""
+        return int((self.table["domain"] == domain).sum())
+
+    @cached_property
+    def conditions(self) -> dict[str, np.ndarray[tuple[int], np.dtype[np.str_]]]:
+        """The conditions (n,) by column."""
+        return {name: self.table[name].to_numpy(str) for name in CONDITIONS}
+
+    def without(self, packages: list[str]) -> Census:
+        """The normals that other packages sent."""
+        return Census(self.section, self.table[~self.table["package"].isin(packages)].reset_index(drop=True))
+
 
 @dataclass(frozen=True)
 class Corpus:
-    """Normals of one section. Clips of earlier packages are ``source``; ``clip_ids`` name their package.
+    """Normals of one section as an engine takes them.
 
-    ``own`` (n,) marks the clips of the package itself; ``packages`` are all that contributed;
-    ``left_out`` says which earlier packages could not, and why.
+    ``clip_ids`` (n,) name the package of those that came earlier; ``own`` (n,) marks the clips of the package
+    itself, and ``positions`` (n,) are their rows in its manifest; ``packages`` are all that contributed.
+    ``encoder`` is what decides the embeddings.
     """
 
     normals: Normals
     clip_ids: list[str]
-    own: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    own: Rows
+    positions: np.ndarray[tuple[int], np.dtype[np.int64]]
     packages: list[str]
-    left_out: list[str]
+    encoder: dict[str, object]
 
 
-@dataclass(frozen=True)
-class Contribution:
-    """An earlier package's clips and embeddings, or the reason why they cannot be used."""
+class Shelf:
+    """The clips and embeddings that a package may learn from: its own, and those of earlier packages."""
 
-    folder: PackageFolder
-    clips: pd.DataFrame
-    embedded: Embedded | None
-    problem: str = ""
+    def __init__(self, folder: PackageFolder) -> None:
+        self.folder = folder
+        self.clips = read_clips(folder)
+        self._earlier = {item.package: (item, read_clips(item)) for item in _earlier_packages(folder)}
+        self._open: dict[tuple[str, Feature], Embedded | str] = {}
+
+    def census(self, section: Section) -> Census:
+        """The normals of a section. Audio that the package itself holds is not taken from earlier ones again."""
+        seen = set(self.clips["audio_sha256"])
+        parts = [_listed(self.clips, section, self.folder.package, own=True)]
+        for name, (_, clips) in self._earlier.items():
+            fresh = clips[~clips["audio_sha256"].isin(seen)]
+            parts.append(_listed(fresh.assign(domain=SOURCE), section, name, own=False))
+            seen.update(parts[-1]["recording"])
+        return Census(section, pd.concat(parts, ignore_index=True))
+
+    def own(self, feature: Feature) -> Embedded:
+        """The package's embeddings."""
+        found = self._embedded(self.folder, feature)
+        if isinstance(found, str):
+            raise StageMissing(found)
+        return found
+
+    def left_out(self, census: Census, feature: Feature) -> dict[str, str]:
+        """The earlier packages of a census whose embeddings cannot be used, and why."""
+        found = {}
+        for name in census.table.loc[~census.table["own"], "package"].unique():
+            embedded = self._embedded(self._earlier[name][0], feature)
+            if isinstance(embedded, str):
+                found[name] = embedded
+            elif embedded.encoder != self.own(feature).encoder:
+                found[name] = _OTHER_SETTINGS
+        return found
+
+    def gather(self, census: Census, engine: Engine, feature: Feature) -> Corpus:
+        """The normals of a census for an engine: no more than it makes use of, and the extras that it wants."""
+        table = census.table.iloc[_rows_within(census.table, engine.max_normals)]
+        normals = self._normals(table, feature, self._extra(census, engine, feature, table))
+        ids = table["clip_id"].where(table["own"], table["package"] + "/" + table["clip_id"])
+        return Corpus(
+            normals,
+            [str(name) for name in ids],
+            table["own"].to_numpy(bool),
+            table["position"].to_numpy(np.int64),
+            [str(name) for name in table["package"].unique()],
+            self.own(feature).encoder,
+        )
+
+    def _normals(self, table: pd.DataFrame, feature: Feature, extra: Normals | None) -> Normals:
+        own = self.own(feature).values
+        values = np.empty((len(table), *own.shape[1:]), own.dtype)
+        for name, rows in table.reset_index(drop=True).groupby("package", sort=False):
+            source = self.folder if name == self.folder.package else self._earlier[str(name)][0]
+            embedded = self._embedded(source, feature)
+            assert isinstance(embedded, Embedded)
+            values[rows.index.to_numpy()] = embedded.values[rows["position"].to_numpy()]
+        conditions = {name: table[name].to_numpy(str) for name in CONDITIONS}
+        return Normals(values, table["domain"].to_numpy(str), table["recording"].to_numpy(str), conditions, extra)
+
+    def _extra(self, census: Census, engine: Engine, feature: Feature, table: pd.DataFrame) -> Normals | None:
+        if engine.extras == "other_sections":
+            return self._other_sections(census.section, feature, engine.max_normals)
+        if engine.extras == "noise_mixed":
+            return self._noise_mixed(table, feature)
+        return None
+
+    def _other_sections(self, section: Section, feature: Feature, most: int) -> Normals | None:
+        """Normals of the package's other sections of the machine type."""
+        rows = self.clips[self.clips["machine_type"] == section.machine_type]
+        ids = sorted(set(rows["section_id"]) - {section.section_id})
+        others = [replace(section, section_id=name) for name in ids]
+        if not others:
+            return None
+        parts = [_listed(self.clips, other, self.folder.package, own=True) for other in others]
+        table = pd.concat(parts, ignore_index=True)
+        return self._normals(table.iloc[_rows_within(table, most)], feature, None) if len(table) else None
+
+    def _noise_mixed(self, table: pd.DataFrame, feature: Feature) -> Normals | None:
+        """The copies of the package's own normals with noise in them."""
+        mixed = read_mixed(self.folder, feature)
+        if mixed is None:
+            return None
+        own = table[table["own"]].set_index("clip_id")
+        rows = np.array([row for row, name in enumerate(mixed.clip_ids) if name in own.index], np.intp)
+        of = own.loc[[mixed.clip_ids[row] for row in rows]]
+        return Normals(mixed.values[rows], of["domain"].to_numpy(str), of["recording"].to_numpy(str))
+
+    def _embedded(self, source: PackageFolder, feature: Feature) -> Embedded | str:
+        key = (source.package, feature)
+        if key not in self._open:
+            try:
+                self._open[key] = read_embeddings(source, feature)
+            except StageMissing as error:
+                self._open[key] = str(error)
+        return self._open[key]
 
 
-def earlier_packages(folder: PackageFolder, encoder: dict[str, object]) -> list[Contribution]:
+def _earlier_packages(folder: PackageFolder) -> list[PackageFolder]:
     """The customer's packages received before this one that passed their gates, oldest first."""
-    received = read_receipt(folder)["received_at"]
+    received = str(read_receipt(folder)["received_at"])
     found = []
     for path in sorted(folder.path.parent.iterdir()):
         if not path.is_dir() or path.name == folder.package or path.name.startswith("."):
             continue
         other = PackageFolder(folder.data_root, folder.customer, path.name)
-        if other.summary("upload") is None or str(read_receipt(other)["received_at"]) >= str(received):
+        if other.summary("upload") is None or str(read_receipt(other)["received_at"]) >= received:
             continue
         try:
             other.require("models")
         except AlpError:
             continue
-        found.append(_contribution(other, encoder))
-    return sorted(found, key=lambda item: str(read_receipt(item.folder)["received_at"]))
+        found.append(other)
+    return sorted(found, key=lambda other: str(read_receipt(other)["received_at"]))
 
 
-def gather(
-    folder: PackageFolder,
-    section: Section,
-    clips: pd.DataFrame,
-    embedded: Embedded,
-    earlier: list[Contribution],
-) -> Corpus:
-    """The normals of one section. Audio that the package itself holds is not taken from earlier ones again."""
-    own = _normals_of(clips, section)
-    values, ids = [embedded.values[own]], [clips["clip_id"].to_numpy()[own]]
-    domains = [clips["domain"].to_numpy(str)[own]]
-    recordings = [clips["audio_sha256"].to_numpy(str)[own]]
-    packages, left_out = [folder.package] if own.any() else [], []
-    seen = set(clips["audio_sha256"])
-    for item in earlier:
-        rows = _normals_of(item.clips, section) & ~item.clips["audio_sha256"].isin(seen).to_numpy()
-        if not rows.any():
-            continue
-        if item.embedded is None:
-            left_out.append(f"{item.folder.package}: {item.problem}")
-            continue
-        seen.update(item.clips["audio_sha256"].to_numpy()[rows])
-        values.append(item.embedded.values[rows])
-        ids.append(np.array([f"{item.folder.package}/{name}" for name in item.clips["clip_id"][rows]]))
-        domains.append(np.full(int(rows.sum()), SOURCE))
-        recordings.append(item.clips["audio_sha256"].to_numpy(str)[rows])
-        packages.append(item.folder.package)
-    count = int(own.sum())
-    total = sum(map(len, values))
-    return Corpus(
-        normals=Normals(np.concatenate(values), np.concatenate(domains), np.concatenate(recordings)),
-        clip_ids=[str(name) for part in ids for name in part],
-        own=np.arange(total) < count,
-        packages=packages,
-        left_out=left_out,
-    )
-
-
-def _contribution(other: PackageFolder, encoder: dict[str, object]) -> Contribution:
-    clips = read_clips(other)
-    try:
-        embedded = read_embeddings(other, str(encoder["name"]))
-    except StageMissing as error:
-        return Contribution(other, clips, None, str(error))
-    if embedded.encoder != encoder:
-        problem = "its clips or embeddings were made with other settings; run its stages from clips on again"
-        return Contribution(other, clips, None, problem)
-    return Contribution(other, clips, embedded)
-
-
-def _normals_of(clips: pd.DataFrame, section: Section) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    rows = (
+def _listed(clips: pd.DataFrame, section: Section, package: str, *, own: bool) -> pd.DataFrame:
+    """The normals of a section among clips whose index is their place in the manifest."""
+    rows = clips[
         (clips["machine_type"] == section.machine_type)
         & (clips["section_id"] == section.section_id)
         & (clips["split"] == "train")
         & (clips["label"] == "normal")
+    ]
+    found = rows[["clip_id", "domain"]].assign(
+        package=package, position=rows.index, recording=rows["audio_sha256"], own=own
     )
-    return rows.to_numpy(bool)
+    for name in CONDITIONS:
+        found[name] = rows[name].fillna("").astype(str)
+    return found
+
+
+def _rows_within(table: pd.DataFrame, most: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """At most so many rows, in their order: the target's first of all, then the source's evenly spread."""
+    if len(table) <= most:
+        return np.arange(len(table))
+    target = np.flatnonzero((table["domain"] == TARGET).to_numpy())
+    source = np.flatnonzero((table["domain"] != TARGET).to_numpy())
+    target = target[_spread(len(target), min(len(target), most))]
+    source = source[_spread(len(source), most - len(target))]
+    return np.sort(np.concatenate([target, source]))
+
+
+def _spread(count: int, most: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    return np.linspace(0, count - 1, most).round().astype(np.intp) if most else np.zeros(0, np.intp)

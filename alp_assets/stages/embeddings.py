@@ -1,8 +1,11 @@
-"""Stage embeddings: every clip through the encoder, once."""
+"""Stage embeddings: every clip through the encoders that are needed, once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +14,33 @@ import pandas as pd
 
 from alp_assets.audio.decode import FloatArray
 from alp_assets.audio.standardize import read_clip
-from alp_assets.encoders.base import Encoder
-from alp_assets.encoders.catalog import make_encoder
-from alp_assets.errors import StageMissing
+from alp_assets.encoders.base import Encoder, Feature, Sound, View, dtype_of
+from alp_assets.encoders.catalog import make_encoder, resolve_encoder
+from alp_assets.engines.selection import features_needed
+from alp_assets.engines.store import features_of_folder
+from alp_assets.errors import ModelUnsuited, ParameterError, StageMissing, WeightsMissing
 from alp_assets.files import read_json, write_json
 from alp_assets.parallel import ordered_map
 from alp_assets.params import Params
 from alp_assets.progress import Progress, silent
 from alp_assets.stages.clips import clip_path, clip_settings, read_clips
+from alp_assets.stages.mixed import mixed_sound, mixtures
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.summary import Summary
+from schemas.sections import Section
 
+ENCODER_FILE = "encoder.json"
+CLIPS_FILE = "clips.parquet"
+MIXED = "mixed-"
+MIXED_FILE = "mixed.parquet"
 _BATCH = 16
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """The embeddings of a package: ``values`` (n, ...) in the order of ``clip_ids``, memory-mapped.
+    """One view of a package's clips: ``values`` (n, ...) in the order of ``clip_ids``, memory-mapped.
 
-    ``encoder`` holds all that decides the values: name and settings of the encoder, and of the clips.
+    ``encoder`` holds all that decides the values: name, view and settings of the encoder, and of the clips.
     """
 
     values: FloatArray
@@ -38,69 +49,190 @@ class Embedded:
 
 
 def embeddings(folder: PackageFolder, params: Params, progress: Progress = silent) -> Summary:
-    """Encode the recorded part of every clip, in batches, into ``<encoder>/embeddings.npy``."""
+    """Encode the recorded part of every clip, in batches, into ``<encoder>/<view>.npy``.
+
+    Where engine A may be used and there are noise-only recordings, the normals that may support it are
+    encoded once more with that noise mixed in.
+    """
     folder.require("embeddings")
     table = read_clips(folder)
-    encoder = make_encoder(params.embeddings)
+    records = table.to_dict("records")
+    clips = [partial(_sound, folder, record) for record in records]
+    views_of = _views_by_encoder(_features(folder, params))
+    mixed = mixtures(table, params.models.patch_memory) if _any_patches(views_of) else []
+    by_id = {str(record["clip_id"]): record for record in records}
+    copies = [partial(mixed_sound, folder, by_id, mixture) for mixture in mixed]
+    count = _Counter(sum(len(clips) + len(copies) * ("patches" in views) for views in views_of.values()), progress)
+    rows = []
     with folder.publish("embeddings") as part:
-        place = part / encoder.name
-        place.mkdir()
-        values = np.lib.format.open_memmap(
-            place / "embeddings.npy", mode="w+", dtype=np.float32, shape=(len(table), *encoder.shape)
-        )
-        done = 0
-        for batch in ordered_map(lambda rows: _encode(folder, encoder, rows), _batches(table), params.run.threads):
-            values[done : done + len(batch)] = batch
-            done += len(batch)
-            progress(done, len(table), "clips embedded")
-        values.flush()
-        table[["clip_id"]].to_parquet(place / "clips.parquet", index=False)
-        card = {"name": encoder.name, "settings": encoder.settings, "clips": clip_settings(folder)}
-        write_json(place / "encoder.json", card)
-        return write_summary(
-            part,
-            Summary(
-                "embeddings",
-                {"clips": done, "encoder": encoder.name, "dimensions": int(np.prod(encoder.shape))},
-            ),
-        )
+        for name, views in views_of.items():
+            encoder = make_encoder(name, params.embeddings, folder.data_root)
+            _refuse_missing_views(encoder, views)
+            place = part / encoder_folder(name)
+            place.mkdir()
+            _encode(place, encoder, views, clips, params.run.threads, count)
+            table[["clip_id"]].to_parquet(place / CLIPS_FILE, index=False)
+            if copies and "patches" in views:
+                _encode(place, encoder, ["patches"], copies, params.run.threads, count, MIXED)
+                pd.DataFrame([asdict(mixture) for mixture in mixed]).to_parquet(place / MIXED_FILE, index=False)
+            card = {"name": name, "settings": encoder.settings, "clips": clip_settings(folder)}
+            write_json(place / ENCODER_FILE, card)
+            rows += [
+                {"encoder": name, "view": view, "shape": " x ".join(map(str, encoder.views[view]))}
+                for view in views
+            ]
+        figures: dict[str, int | float | str] = {
+            "clips": len(table),
+            "encoder": ", ".join(views_of),
+            "noise_mixed": len(mixed),
+            "bytes": sum(path.stat().st_size for path in part.rglob("*.npy")),
+        }
+        return write_summary(part, Summary("embeddings", figures, (), {"embeddings": pd.DataFrame(rows)}))
 
 
-def read_embeddings(folder: PackageFolder, encoder: str) -> Embedded:
-    """The embeddings of a package by one encoder; ``StageMissing`` when they are of other clips than are there."""
-    place = folder.stage("embeddings") / encoder
-    if not place.is_dir():
-        raise StageMissing(f"{folder.key}: there are no {encoder} embeddings. Run the stage embeddings.")
-    found = Embedded(
-        values=np.load(place / "embeddings.npy", mmap_mode="r", allow_pickle=False),
-        clip_ids=pd.read_parquet(place / "clips.parquet")["clip_id"].tolist(),
-        encoder=read_json(place / "encoder.json"),
-    )
+def encoder_folder(name: str) -> str:
+    """The folder of an encoder's embeddings."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+
+
+def read_embeddings(folder: PackageFolder, feature: Feature) -> Embedded:
+    """One view of a package's clips; ``StageMissing`` when it is not there or of other clips than are there."""
+    found = _read(folder, feature, CLIPS_FILE, feature.view)
     if found.clip_ids != read_clips(folder)["clip_id"].tolist() or found.encoder["clips"] != clip_settings(folder):
         raise StageMissing(f"{folder.key}: the clips were made anew since. Run the stage embeddings again.")
     return found
 
 
-def embed_file(path: Path, params: Params) -> FloatArray:
-    """Embeddings (n, ...) of the clips of one recording that belongs to no package."""
+def read_mixed(folder: PackageFolder, feature: Feature) -> Embedded | None:
+    """The noise-mixed copies of normals, ``clip_ids`` being those of the normals, or none."""
+    if not (folder.stage("embeddings") / encoder_folder(feature.encoder) / MIXED_FILE).is_file():
+        return None
+    return _read(folder, feature, MIXED_FILE, MIXED + feature.view)
+
+
+def embed_file(
+    path: Path, feature: Feature, params: Params, data_root: Path, settings: dict[str, Any]
+) -> FloatArray:
+    """Embeddings (n, ...) of the clips of one recording that belongs to no package.
+
+    ``settings`` are those that the encoder must have; ``ModelUnsuited`` when it has others.
+    """
     from alp_assets.audio.decode import open_recording
     from alp_assets.audio.standardize import standard_clips
 
-    encoder = make_encoder(params.embeddings)
+    encoder = make_encoder(feature.encoder, params.embeddings, data_root)
+    if encoder.settings != settings:
+        raise ModelUnsuited(
+            f"the model was fitted with other weights or settings of {feature.encoder} than are here now; "
+            "restore them, or run the package's stages from embeddings on again"
+        )
     with path.open("rb") as stream, open_recording(stream) as recording:
         cut = standard_clips(recording, params.clips.channel, params.clips.min_seconds)
-        pieces = [clip.sound for clip in cut]
-    return encoder.encode(pieces) if pieces else np.zeros((0, *encoder.shape), np.float32)
+        sounds = [Sound(clip.sound, clip.db_8_10k, clip.db_above_10k) for clip in cut]
+    return encoder.encode(sounds, [feature.view])[feature.view].astype(dtype_of(feature.view), copy=False)
 
 
-def _batches(table: pd.DataFrame) -> list[pd.DataFrame]:
-    return [table.iloc[start : start + _BATCH] for start in range(0, len(table), _BATCH)]
-
-
-def _encode(folder: PackageFolder, encoder: Encoder, rows: pd.DataFrame) -> FloatArray:
-    return encoder.encode(
-        [
-            read_clip(clip_path(folder, path), valid)
-            for path, valid in zip(rows["path"], rows["valid_samples"], strict=True)
-        ]
+def _read(folder: PackageFolder, feature: Feature, ids: str, values: str) -> Embedded:
+    place = folder.stage("embeddings") / encoder_folder(feature.encoder)
+    if not (place / f"{values}.npy").is_file():
+        raise StageMissing(
+            f"{folder.key}: there are no {feature.encoder} embeddings ({feature.view}). Run the stage embeddings."
+        )
+    return Embedded(
+        values=np.load(place / f"{values}.npy", mmap_mode="r", allow_pickle=False),
+        clip_ids=pd.read_parquet(place / ids, columns=["clip_id"])["clip_id"].tolist(),
+        encoder={**read_json(place / ENCODER_FILE), "view": feature.view},
     )
+
+
+def _refuse_missing_views(encoder: Encoder, views: Sequence[View]) -> None:
+    missing = [view for view in views if view not in encoder.views]
+    if missing:
+        raise ParameterError(
+            f"embeddings.encoder: {encoder.name} has no {' or '.join(missing)}, which an engine "
+            f"needs; it has {', '.join(encoder.views)}. Choose another encoder or engine."
+        )
+
+
+class _Counter:
+    """Progress over several arrays."""
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        self.done, self.total, self.progress = 0, total, progress
+
+    def add(self, more: int) -> None:
+        self.done += more
+        self.progress(self.done, self.total, "clips embedded")
+
+
+def _encode(
+    place: Path,
+    encoder: Encoder,
+    views: Sequence[View],
+    sounds: Sequence[Callable[[], Sound]],
+    threads: int,
+    count: _Counter,
+    prefix: str = "",
+) -> None:
+    """Encode sounds in batches into ``<prefix><view>.npy``, each array on disk as it grows."""
+    arrays = {
+        view: np.lib.format.open_memmap(
+            place / f"{prefix}{view}.npy",
+            mode="w+",
+            dtype=dtype_of(view),
+            shape=(len(sounds), *encoder.views[view]),
+        )
+        for view in views
+    }
+    batches = [sounds[start : start + _BATCH] for start in range(0, len(sounds), _BATCH)]
+    done = 0
+    for found in ordered_map(lambda batch: encoder.encode([load() for load in batch], views), batches, threads):
+        size = len(found[views[0]])
+        for view, array in arrays.items():
+            array[done : done + size] = found[view]
+        done += size
+        count.add(size)
+    for array in arrays.values():
+        array.flush()
+
+
+def _sound(folder: PackageFolder, record: Mapping[Hashable, Any]) -> Sound:
+    samples = read_clip(clip_path(folder, record["path"]), record["valid_samples"])
+    return Sound(samples, record["db_8_10k"], record["db_above_10k"])
+
+
+def _features(folder: PackageFolder, params: Params) -> list[Feature]:
+    """What this package's engines may need, and what champions of its sections without normals do."""
+    encoder = resolve_encoder(params.embeddings, folder.data_root)
+    own = features_needed(params.models, folder.customer, folder.package, encoder)
+    return list(dict.fromkeys([*own, *(f for f in _champions_features(folder) if _at_hand(f, folder, params))]))
+
+
+def _champions_features(folder: PackageFolder) -> list[Feature]:
+    from alp_assets.registry.registry import Registry
+
+    registry, found = Registry(folder.data_root), []
+    for (machine_type, section_id), rows in read_clips(folder).groupby(["machine_type", "section_id"]):
+        champion = registry.champion(Section(folder.customer, str(machine_type), str(section_id)))
+        if champion is not None and not (rows["split"] == "train").any():
+            found += features_of_folder(champion.folder)
+    return found
+
+
+def _at_hand(feature: Feature, folder: PackageFolder, params: Params) -> bool:
+    """Whether an encoder can be made: a champion whose weights are gone costs its section, not the package."""
+    try:
+        return feature.view in make_encoder(feature.encoder, params.embeddings, folder.data_root).views
+    except WeightsMissing:
+        return False
+
+
+def _views_by_encoder(features: Sequence[Feature]) -> dict[str, list[View]]:
+    found: dict[str, list[View]] = {}
+    for feature in features:
+        found.setdefault(feature.encoder, []).append(feature.view)
+    return found
+
+
+def _any_patches(views_of: Mapping[str, Sequence[View]]) -> bool:
+    return any("patches" in views for views in views_of.values())

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from alp_assets.decision.threshold import conformal_threshold
-from alp_assets.engines.selection import choose_engine
-from alp_assets.engines.store import save_model
-from alp_assets.errors import TooFewNormals
+from alp_assets.decision.policy import set_threshold
+from alp_assets.encoders.base import Feature
+from alp_assets.encoders.catalog import resolve_encoder
+from alp_assets.engines.base import SOURCE, TARGET, Engine, Scores
+from alp_assets.engines.catalog import feature_of, make_engine
+from alp_assets.engines.selection import Choice, Situation, choose_engine
+from alp_assets.engines.store import SECOND, save_model
+from alp_assets.errors import EngineUnfit, TooFewNormals
 from alp_assets.files import read_json, write_json
 from alp_assets.parallel import ordered_map
 from alp_assets.params import Params
 from alp_assets.progress import Progress, silent
-from alp_assets.stages.clips import read_clips
-from alp_assets.stages.corpus import Contribution, Corpus, earlier_packages, gather
-from alp_assets.stages.embeddings import Embedded, read_embeddings
+from alp_assets.stages.corpus import Census, Corpus, Shelf
+from alp_assets.stages.hearing import hearing
 from alp_assets.stages.metadata import read_metadata
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.summary import Summary
@@ -28,6 +31,18 @@ from schemas.sections import Section
 
 PLAN_FILE = "plan.json"
 THRESHOLD_FILE = "threshold.json"
+SENSITIVITY_FILE = "sensitivity.json"
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """An engine that was to score beside the chosen one; ``problem`` says why it cannot."""
+
+    engine: str
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.engine}: {self.problem}" if self.problem else self.engine
 
 
 @dataclass(frozen=True)
@@ -36,12 +51,14 @@ class Plan:
 
     section: str
     engine: str
+    letter: str
     encoder: str
     reason: str
     source_normals: int
     target_normals: int
     packages: list[str]
     left_out: list[str]
+    second_opinions: list[Opinion] = field(default_factory=list)
 
 
 def models(folder: PackageFolder, params: Params, progress: Progress = silent) -> Summary:
@@ -53,15 +70,13 @@ def models(folder: PackageFolder, params: Params, progress: Progress = silent) -
     from alp_assets.registry.registry import Registry
 
     folder.require("models")
-    clips = read_clips(folder)
-    embedded = read_embeddings(folder, params.embeddings.encoder)
-    earlier = earlier_packages(folder, embedded.encoder)
+    shelf = Shelf(folder)
     sections = package_sections(folder)
     plans: list[Plan] = []
     with folder.publish("models") as part:
 
         def fit(section: Section) -> Plan:
-            return _fit_section(folder, section, clips, embedded, earlier, params, part / section.folder)
+            return _SectionFit(shelf, section, params, part / section.folder).run()
 
         for plan in ordered_map(fit, sections, params.run.threads):
             plans.append(plan)
@@ -97,84 +112,138 @@ def read_plan(folder: Path) -> dict[str, Any]:
     return plan
 
 
+def read_sensitivity(folder: Path) -> list[dict[str, Any]]:
+    """What the model in a section's folder would hear; nothing where it was not measured."""
+    path = folder / SENSITIVITY_FILE
+    heard: list[dict[str, Any]] = read_json(path) if path.is_file() else []
+    return heard
+
+
 def read_threshold(folder: Path) -> dict[str, Any]:
-    """Threshold and calibration scores in a section's model folder."""
+    """Threshold and calibration scores in a section's or a second opinion's model folder."""
     threshold: dict[str, Any] = read_json(folder / THRESHOLD_FILE)
     return threshold
 
 
-def _fit_section(
-    folder: PackageFolder,
-    section: Section,
-    clips: pd.DataFrame,
-    embedded: Embedded,
-    earlier: list[Contribution],
-    params: Params,
-    place: Path,
-) -> Plan:
-    corpus = gather(folder, section, clips, embedded, earlier)
-    domains = corpus.normals.domains
-    counts = {name: int((domains == name).sum()) for name in ("source", "target")}
-    choice = choose_engine(params.models, counts["source"], counts["target"])
-    engine, reason = choice.engine.name, choice.reason
-    place.mkdir()
-    try:
-        if not corpus.own.any():
+class _SectionFit:
+    """One section from its normals to a model folder."""
+
+    def __init__(self, shelf: Shelf, section: Section, params: Params, place: Path) -> None:
+        self.shelf, self.section, self.params, self.place = shelf, section, params, place
+        self.encoder = resolve_encoder(params.embeddings, shelf.folder.data_root)
+
+    def run(self) -> Plan:
+        self.place.mkdir()
+        census, left_out, choice = self._chosen(self.shelf.census(self.section))
+        name, problem, packages = choice.engine.name, "", []
+        try:
+            self._refuse_too_few(census)
+            packages = self._fit(census, choice.engine, choice.feature, self.place)
+        except EngineUnfit as error:
+            name, problem = "", str(error)
+        plan = Plan(
+            section=str(self.section),
+            engine=name,
+            letter=choice.engine.letter if name else "",
+            encoder=choice.feature.encoder,
+            reason=". Left out: ".join([problem or choice.reason, *(["; ".join(left_out)] if left_out else [])]),
+            source_normals=census.count(SOURCE),
+            target_normals=census.count(TARGET),
+            packages=packages,
+            left_out=left_out,
+            second_opinions=self._second_opinions(census, name) if name else [],
+        )
+        write_json(self.place / PLAN_FILE, asdict(plan))
+        return plan
+
+    def _chosen(self, census: Census) -> tuple[Census, list[str], Choice]:
+        """The engine for a census, without the packages whose embeddings it cannot use."""
+        out: dict[str, str] = {}
+        while True:
+            situation = self._situation(census)
+            folder = self.shelf.folder
+            choice = choose_engine(self.params.models, folder.customer, folder.package, situation)
+            more = self.shelf.left_out(census, choice.feature)
+            if not more:
+                return census, [f"{name}: {problem}" for name, problem in out.items()], choice
+            out |= more
+            census = census.without(list(more))
+
+    def _situation(self, census: Census) -> Situation:
+        recordings = census.table["recording"].to_numpy(str)
+        counts = census.count(SOURCE), census.count(TARGET)
+        return Situation(*counts, self.encoder, census.conditions, recordings)
+
+    def _refuse_too_few(self, census: Census) -> None:
+        if not census.table["own"].any():
             raise TooFewNormals("no normals yet: send 3 to 10 normal recordings of this machine")
-        if len(domains) < params.models.min_normals:
-            raise TooFewNormals(_too_few(len(domains), params.models.min_normals))
-        model = choice.engine.fit(corpus.normals)
-        scores = choice.engine.calibrate(corpus.normals)
-    except TooFewNormals as error:
-        engine, reason = "", str(error)
-    if corpus.left_out:
-        reason += f". Left out: {'; '.join(corpus.left_out)}"
-    plan = Plan(
-        str(section),
-        engine,
-        params.embeddings.encoder,
-        reason,
-        counts["source"],
-        counts["target"],
-        corpus.packages,
-        corpus.left_out,
-    )
-    write_json(place / PLAN_FILE, asdict(plan))
-    if engine:
-        save_model(place, model, engine, _card(section, embedded, counts, corpus.packages, params))
-        _save_threshold(place, corpus, scores, params)
-    return plan
+        count, least = len(census.table), self.params.models.min_normals
+        if count < least:
+            normals = f"{count} normal clip{'s' * (count != 1)}"
+            raise TooFewNormals(f"only {normals}, and {least} are the least: send 3 to 10")
 
+    def _fit(self, census: Census, engine: Engine, feature: Feature, place: Path) -> list[str]:
+        """Fit and calibrate an engine into a folder; the packages that it learnt from."""
+        corpus = self.shelf.gather(census, engine, feature)
+        model = engine.fit(corpus.normals)
+        scores = engine.calibrate(corpus.normals)
+        save_model(place, model, engine.name, self._card(corpus))
+        value = self._save_threshold(place, corpus, scores)
+        if self.params.sensitivity.enabled and place == self.place:
+            heard = hearing(self.shelf, corpus, engine, feature, value, self.params)
+            write_json(place / SENSITIVITY_FILE, heard)
+        return corpus.packages
 
-def _too_few(normals: int, least: int) -> str:
-    return f"only {normals} normal clip{'s' * (normals != 1)}, and {least} are the least: send 3 to 10"
+    def _second_opinions(self, census: Census, chosen: str) -> list[Opinion]:
+        """The engines that score beside the chosen one, each in a folder of its own."""
+        opinions = []
+        for name in self.params.models.second_opinions:
+            if name == chosen:
+                continue
+            engine = make_engine(name, self.params.models)
+            feature = feature_of(engine, self.encoder)
+            usable = census.without(list(self.shelf.left_out(census, feature)))
+            place = self.place / SECOND / name
+            place.mkdir(parents=True)
+            try:
+                self._fit(usable, engine, feature, place)
+                opinions.append(Opinion(name))
+            except EngineUnfit as error:
+                place.rmdir()
+                opinions.append(Opinion(name, str(error)))
+        return opinions
 
+    def _card(self, corpus: Corpus) -> dict[str, Any]:
+        from alp_assets.version import code_version
 
-def _card(
-    section: Section, embedded: Embedded, counts: dict[str, int], packages: list[str], params: Params
-) -> dict[str, Any]:
-    from alp_assets.version import code_version
+        domains = corpus.normals.domains
+        return {
+            "section": str(self.section),
+            "encoder": corpus.encoder,
+            "normals": {name: int((domains == name).sum()) for name in (SOURCE, TARGET)},
+            "packages": corpus.packages,
+            "parameters": self.params.model_dump(
+                mode="json", include={"clips", "embeddings", "models", "decision", "sensitivity"}
+            ),
+            "code_version": code_version(),
+        }
 
-    return {
-        "section": str(section),
-        "encoder": embedded.encoder,
-        "normals": counts,
-        "packages": packages,
-        "parameters": params.model_dump(mode="json", include={"clips", "embeddings", "models", "decision"}),
-        "code_version": code_version(),
-    }
-
-
-def _save_threshold(place: Path, corpus: Corpus, scores: np.ndarray[Any, Any], params: Params) -> None:
-    domains = corpus.normals.domains
-    by_domain = {name: scores[domains == name] for name in ("source", "target")}
-    recordings = {name: len(set(corpus.normals.recordings[domains == name].tolist())) for name in by_domain}
-    threshold = conformal_threshold(by_domain, params.decision.false_alarm_rate, recordings)
-    calibration = [
-        {"clip_id": clip, "domain": str(domain), "score": float(score), "own": bool(own)}
-        for clip, domain, score, own in zip(corpus.clip_ids, domains, scores, corpus.own, strict=True)
-    ]
-    write_json(place / THRESHOLD_FILE, {**asdict(threshold), "calibration": calibration})
+    def _save_threshold(self, place: Path, corpus: Corpus, scores: Scores) -> float:
+        """Set the threshold from the normals that got a calibration score; its value."""
+        got = np.isfinite(scores)
+        domains, recordings = corpus.normals.domains[got], corpus.normals.recordings[got]
+        by_domain = {name: scores[got][domains == name] for name in (SOURCE, TARGET)}
+        counts = {name: len(set(recordings[domains == name].tolist())) for name in by_domain}
+        threshold = set_threshold(by_domain, self.params.decision, counts)
+        calibration = [
+            {"clip_id": clip, "domain": str(domain), "score": float(score), "own": bool(own)}
+            for clip, domain, score, own in zip(
+                corpus.clip_ids, corpus.normals.domains, scores, corpus.own, strict=True
+            )
+            if np.isfinite(score)
+        ]
+        write_json(place / THRESHOLD_FILE, {**asdict(threshold), "calibration": calibration})
+        return threshold.value
 
 
 def _summary(plans: list[Plan], part: Path, sections: list[Section]) -> Summary:
@@ -185,11 +254,15 @@ def _summary(plans: list[Plan], part: Path, sections: list[Section]) -> Summary:
             {
                 "section": f"{section.machine_type}/{section.section_id}",
                 "engine": plan.engine or "none",
+                "letter": plan.letter,
+                "encoder": plan.encoder if plan.engine else "",
+                "why": plan.reason,
                 "source_normals": plan.source_normals,
                 "target_normals": plan.target_normals,
                 "threshold": threshold.get("value"),
                 "promised_false_alarms": threshold.get("promised"),
-                "why": plan.reason,
+                "promise": threshold.get("note", ""),
+                "second_opinions": "; ".join(map(str, plan.second_opinions)),
             }
         )
     fitted = sum(bool(plan.engine) for plan in plans)

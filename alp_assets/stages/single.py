@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from alp_assets.audio.standardize import CLIP_SECONDS
-from alp_assets.decision.severity import severity
+from alp_assets.decision.severity import severity, state
+from alp_assets.encoders.base import Feature
 from alp_assets.engines.store import load_model
 from alp_assets.errors import AlpError, AudioUnreadable
 from alp_assets.params import ClipParams, EmbeddingParams, Params
@@ -28,6 +29,7 @@ class ClipScore:
     offset_s: float
     score: float
     severity: float
+    state: str
     decision: str
     threshold: float
     model: str
@@ -43,11 +45,11 @@ def score_file(data_root: Path, section: Section, recording: Path, params: Param
         raise AlpError(f"{section}: cannot score, there is no model yet. Onboard a package with normals of it.")
     verify(champion)
     stored = load_model(champion.folder)
-    params = _as_fitted(params, stored.card)
+    params, feature = _as_fitted(params, stored.card)
     try:
         if reasons := why_set_aside(recording, params):
             raise AlpError(f"{recording}: cannot score. {' '.join(reasons).replace(' → ', ' ')}")
-        embeddings = embed_file(recording, params)
+        embeddings = embed_file(recording, feature, params, data_root, stored.card["encoder"]["settings"])
     except FileNotFoundError as error:
         raise AlpError(f"{recording}: no such file.") from error
     except AudioUnreadable as error:
@@ -58,23 +60,26 @@ def score_file(data_root: Path, section: Section, recording: Path, params: Param
     values = stored.model.score(embeddings)
     calibration = np.array([item["score"] for item in threshold["calibration"]])
     grades = severity(values, calibration, threshold["value"])
+    states = state(grades, params.decision)
     return [
         ClipScore(
             recording=str(recording),
             offset_s=float(CLIP_SECONDS * number),
             score=float(value),
             severity=round(float(grade), 2),
+            state=str(level),
             decision="anomaly" if value > threshold["value"] else "normal",
             threshold=threshold["value"],
             model=champion.version,
         )
-        for number, (value, grade) in enumerate(zip(values, grades, strict=True))
+        for number, (value, grade, level) in enumerate(zip(values, grades, states, strict=True))
     ]
 
 
-def _as_fitted(params: Params, card: dict[str, Any]) -> Params:
-    """The parameters with the clips and embeddings that the model was fitted on."""
+def _as_fitted(params: Params, card: dict[str, Any]) -> tuple[Params, Feature]:
+    """The parameters with the clips and embeddings that the model was fitted on, and which view of them."""
     encoder = card["encoder"]
-    embeddings = EmbeddingParams.model_validate({"encoder": encoder["name"], encoder["name"]: encoder["settings"]})
+    embeddings = EmbeddingParams.model_validate(card["parameters"]["embeddings"])
     clips = ClipParams.model_validate(encoder["clips"])
-    return params.model_copy(update={"clips": clips, "embeddings": embeddings})
+    fitted = params.model_copy(update={"clips": clips, "embeddings": embeddings})
+    return fitted, Feature(encoder["name"], encoder["view"])

@@ -66,6 +66,58 @@ def test_the_partial_auc_by_hand():
     assert found.pauc == pytest.approx(0.5 * (1 + (area - least) / (most - least)))
 
 
+def test_all_figures_of_one_table_by_hand():
+    """Ten normals: the highest alone lies within a false-positive rate of 0.1, so the area there is its own."""
+    normals = [(float(i), "normal", "source" if i < 6 else "target") for i in range(10)]
+    found = _evaluate([*normals, (9.5, "anomaly", "source"), (8.5, "anomaly", "target")])
+    assert found.auc_source == 1
+    assert found.auc_target == pytest.approx((4 + 3) / 8)
+    assert found.auc == pytest.approx((10 + 9) / 20)
+    area, least, most = 0.1 * 0.5, 0.1**2 / 2, 0.1
+    pauc = 0.5 * (1 + (area - least) / (most - least))
+    assert found.pauc == pytest.approx(pauc)
+    assert found.harmonic_mean == pytest.approx(3 / (1 + 8 / 7 + 1 / pauc))
+
+
+def test_a_tie_is_half_a_win():
+    rows = [(1, "normal", "source"), (2, "normal", "target"), (2, "anomaly", "source"), (1, "anomaly", "target")]
+    found = _evaluate(rows)
+    assert found.auc == pytest.approx((1 + 0.5 + 0.5 + 0) / 4)
+    assert found.auc_source == pytest.approx((1 + 0.5) / 2)
+    assert found.auc_target == pytest.approx((0.5 + 0) / 2)
+    alike = _evaluate([(7, label, domain) for _, label, domain in rows])
+    assert [getattr(alike, name) for name in FIGURES] == pytest.approx([0.5] * 5)
+
+
+def test_the_domain_of_an_anomaly_does_not_matter():
+    rng = np.random.default_rng(2)
+    labels = rng.choice(["normal", "anomaly"], 100)
+    domains = rng.choice(["source", "target"], 100)
+    scores = rng.random(100) + (labels == "anomaly")
+    swapped = np.where(labels == "anomaly", np.where(domains == "source", "target", "source"), domains)
+    assert evaluate(scores, labels, swapped) == evaluate(scores, labels, domains)
+
+
+def test_the_partial_auc_is_over_the_normals_of_both_domains():
+    """The loud target normals fill the first tenth, so that no anomaly is found there."""
+    source = [(float(i), "normal", "source") for i in range(27)]
+    target = [(100.0 + i, "normal", "target") for i in range(3)]
+    found = _evaluate([*source, *target, (50, "anomaly", "source"), (60, "anomaly", "target")])
+    assert found.pauc == pytest.approx(0.5 * (1 + (0 - 0.005) / (0.1 - 0.005)))
+    assert (found.auc_source, found.auc_target) == (1, 0)
+    assert found.harmonic_mean == 0
+
+
+def test_only_the_order_of_the_scores_counts():
+    rng = np.random.default_rng(3)
+    labels, domains = rng.choice(["normal", "anomaly"], 80), rng.choice(["source", "target"], 80)
+    scores = rng.normal(size=80)
+    assert evaluate(np.exp(3 * scores) - 100, labels, domains) == evaluate(scores, labels, domains)
+    found, reversed_ = evaluate(scores, labels, domains), evaluate(-scores, labels, domains)
+    assert reversed_.auc == pytest.approx(1 - found.auc)
+    assert reversed_.auc_target == pytest.approx(1 - found.auc_target)
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     rows=st.lists(

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alp_assets.decision.severity import severity
+from alp_assets.decision.severity import severity, state
+from alp_assets.params import DecisionParams
 
 CALIBRATION = np.array([1.0, 2.0, 3.0, 4.0, 10.0])
 MEDIAN, THRESHOLD = 3.0, 8.0
@@ -50,3 +51,28 @@ def test_calibration_scores_that_are_all_alike():
     found = severity(np.array([1.0, 2.0, 2.1]), np.full(3, 2.0), 2.0)
     assert found[0] == found[1] == 0
     assert found[2] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("threshold", [2.0, 3.0], ids=["below the median", "at the median"])
+def test_a_threshold_that_is_not_above_the_median(threshold):
+    found = severity(np.array([0.5, 1.0, threshold, threshold + 0.1, 99]), CALIBRATION, threshold)
+    assert found[0] == found[1] == 0
+    assert found[2] == pytest.approx(50)
+    assert 50 < found[3] < 60
+    assert found[4] == pytest.approx(100)
+
+
+def test_states_by_hand():
+    grades = np.array([0, 49.99, 50, 50.01, 74.99, 75, 100, np.nan])
+    expected = ["NORMAL", "NORMAL", "NORMAL", "WARNING", "WARNING", "CRITICAL", "CRITICAL", ""]
+    assert state(grades, DecisionParams()).tolist() == expected
+    assert state(grades, DecisionParams(critical_severity=60)).tolist()[4] == "CRITICAL"
+    assert state(np.zeros(0), DecisionParams()).shape == (0,)
+
+
+@given(scores=st.lists(st.floats(-50, 50), min_size=1, max_size=30))
+def test_what_rings_is_not_called_normal(scores):
+    scores = np.array(scores)
+    found = state(severity(scores, CALIBRATION, THRESHOLD), DecisionParams())
+    clear = np.abs(scores - THRESHOLD) > 1e-9
+    np.testing.assert_array_equal((found != "NORMAL")[clear], (scores > THRESHOLD)[clear])

@@ -50,7 +50,7 @@ def test_a_model_survives_its_folder_bit_for_bit(folder, model, embeddings):
 def test_the_card_keeps_what_it_was_given_and_tells_the_rest(folder):
     card = load_model(folder).card
     assert {name: card[name] for name in CARD} == CARD
-    assert (card["engine"], card["format"]) == ("memory_bank", 1)
+    assert (card["engine"], card["format"]) == ("memory_bank", 2)
     assert card["settings"]["k"] == 2
     assert card["files"] == {"model.safetensors": sha256_of(folder / "model.safetensors")}
 
@@ -69,7 +69,7 @@ def test_nothing_in_a_folder_can_run_code(folder):
     length = int.from_bytes(weights[:8], "little")
     header = json.loads(weights[8 : 8 + length])
     assert {name: tensor["dtype"] for name, tensor in header.items()} == dict.fromkeys(
-        ["centre", "spread", "bank.source", "bank.target"], "F32"
+        ["centre", "spread", "directions", "gains", "bank.source", "bank.target"], "F32"
     )
     assert 8 + length + max(tensor["data_offsets"][1] for tensor in header.values()) == len(weights)
 
@@ -113,8 +113,8 @@ def test_a_card_without_a_key_is_corrupt(folder, key):
 
 
 def test_another_format_is_named(folder):
-    _change_card(folder, lambda card: card.update(format=2))
-    with pytest.raises(ModelCorrupt, match="format 2 is not 1"):
+    _change_card(folder, lambda card: card.update(format=3))
+    with pytest.raises(ModelCorrupt, match="format 3 is not 2"):
         load_model(folder)
 
 

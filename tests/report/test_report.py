@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import warnings
+from base64 import b64decode
 from dataclasses import dataclass, field, replace
 from functools import cache
 from html.parser import HTMLParser
@@ -19,8 +21,25 @@ from PIL import Image
 
 from alp_assets.report import html, plots, text
 from alp_assets.report.html import SET_ASIDE_SHOWN, render_report
-from alp_assets.report.model import ClipView, RecordingRow, ReportView, SectionView
-from alp_assets.report.plots import SPECTROGRAM_BOX, SPECTROGRAM_SIZE, score_histogram, spectrogram
+from alp_assets.report.model import (
+    CauseView,
+    ClipOpinion,
+    ClipView,
+    HeardView,
+    KpiView,
+    OpinionView,
+    RecordingRow,
+    ReportView,
+    SectionView,
+)
+from alp_assets.report.plots import (
+    MAP_HEIGHT,
+    SPECTROGRAM_BOX,
+    SPECTROGRAM_SIZE,
+    picture_size,
+    score_histogram,
+    spectrogram,
+)
 from schemas.problems import Problem
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp;$\\frac{"
@@ -57,6 +76,10 @@ class Page(HTMLParser):
         if self.stack and self.stack[-1] != "style":
             self.words.append(data)
 
+    def badges(self, look: str) -> list[str]:
+        """The words in badges of a look."""
+        return re.findall(rf'class="badge {look}">([^<]*)<', self.source)
+
     @property
     def text(self) -> str:
         return " ".join(" ".join(self.words).split())
@@ -77,6 +100,7 @@ def noise_clip(seed: int = 0, seconds: float = 2.0, **changes: Any) -> ClipView:
         "label": "anomaly",
         "samples": samples,
         "sample_rate": 16_000,
+        "state": "CRITICAL",
     }
     return ClipView(**{**values, **changes})
 
@@ -110,8 +134,54 @@ def scored(**changes: Any) -> SectionView:
         "test_labels": ("normal",) * 40 + ("anomaly",) * 25,
         "test_decisions": ("normal",) * 38 + ("anomaly",) * 27,
         "top": (noise_clip(),),
+        "policy": "alarms_per_day",
+        "persistence": (3, 6),
+        "alarms_per_day": 1.0,
+        "states": {"NORMAL": 38, "WARNING": 20, "CRITICAL": 7},
     }
     return SectionView(**{**values, **changes})
+
+
+def explained_clip(seed: int = 0, **changes: Any) -> ClipView:
+    """A clip with all that may be known beside its score."""
+    values = {
+        "opinions": (
+            ClipOpinion("isolation_forest", 0.61, 0.55, 58.0, "WARNING", "anomaly"),
+            ClipOpinion("autoencoder", 1.2, 2.4, 21.0, "NORMAL", "normal"),
+        ),
+        "causes": (
+            CauseView(
+                "isolation_forest",
+                "Bearing damage: regular impacts",
+                "Check lubrication.",
+                14.23,
+                8.1,
+                "dB at 120 Hz",
+            ),
+        ),
+        "anomaly_map": np.random.default_rng(seed).gamma(4, 0.2, (12, 101)),
+    }
+    return noise_clip(seed, **{**values, **changes})
+
+
+def judged(**changes: Any) -> SectionView:
+    """A section with a KPI, its hearing, second opinions and evidence."""
+    values = {
+        "kpi": KpiView("cannot be shown", "AUC: 0.958 (95% interval 0.905 to 0.984); at least 0.95 was agreed."),
+        "extrapolated": True,
+        "hears": (
+            HeardView("impulse_burst", None, ((12.0, 0.375),), 8),
+            HeardView("band_tone", -6.0, ((12.0, 1.0), (6.0, 1.0), (0.0, 1.0), (-6.0, 1.0), (-12.0, 0.625)), 8),
+            HeardView("dropout", -12.0, ((-18.0, 1.0), (-12.0, 1.0), (-6.0, 0.5)), 8),
+        ),
+        "opinions": (
+            OpinionView("isolation_forest", 31, 0.55, 0.871),
+            OpinionView("autoencoder", 4, 2.4, None),
+            OpinionView("meta_prototype", problem="no condition takes two values."),
+        ),
+        "top": (explained_clip(),),
+    }
+    return scored(**{**values, **changes})
 
 
 def unlabelled(**changes: Any) -> SectionView:
@@ -135,6 +205,10 @@ def cannot_score() -> SectionView:
         test_scores=np.empty(0),
         test_labels=(),
         test_decisions=(),
+        policy="",
+        persistence=None,
+        alarms_per_day=None,
+        states={},
     )
 
 
@@ -172,7 +246,14 @@ def page() -> Page:
     return Page(render_report(report(scored(), unlabelled(), cannot_score())))
 
 
-def test_page_is_well_formed_and_accessible(page: Page) -> None:
+@pytest.fixture(scope="module")
+def page_of_all() -> Page:
+    return Page(render_report(report(judged())))
+
+
+@pytest.mark.parametrize(("which", "tables"), [("page", 3), ("page_of_all", 5)])
+def test_page_is_well_formed_and_accessible(which: str, tables: int, request: pytest.FixtureRequest) -> None:
+    page = request.getfixturevalue(which)
     assert page.misnested == []
     assert page.stack == []
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -180,10 +261,15 @@ def test_page_is_well_formed_and_accessible(page: Page) -> None:
     targets = [attributes["href"] for attributes in page.all("a")]
     assert {f"#{name}" for name in ids} >= set(targets)
     assert all(attributes["alt"] for attributes in page.all("img"))
-    assert len(page.all("caption")) == len(page.all("table")) == 3
+    assert len(page.all("caption")) == len(page.all("table")) == tables
+    assert all(attributes.get("role") == "table" for attributes in page.all("table"))
+    assert all(attributes.get("role") == "cell" for attributes in page.all("td"))
+    assert all(attributes.get("aria-label") for attributes in page.all("svg"))
 
 
-def test_page_loads_nothing(page: Page) -> None:
+@pytest.mark.parametrize("which", ["page", "page_of_all"])
+def test_page_loads_nothing(which: str, request: pytest.FixtureRequest) -> None:
+    page = request.getfixturevalue(which)
     assert "http://" not in page.source
     assert "https://" not in page.source
     assert not page.all("script")
@@ -218,9 +304,9 @@ def test_section_tells_engine_promise_and_what_was_observed(page: Page) -> None:
     assert "fan · 3호기 팬" in told
     assert "memory_bank (B) on logmel embeddings" in told
     assert "version 7c1f09ab, fitted on package 2024-05-first" in told
-    assert "at most 10 % of normal recordings ring" in told
+    assert "about 10 % of normal clips are above the threshold" in told
     assert (
-        "of 40 normal recordings the model had not seen, 3 would have rung "
+        "of 40 normal clips the model had not seen, 3 were above it "
         "(7.5 %, 95 % interval 1.6-20.4 %); agrees with the promise" in told
     )
     assert "27 of 65" in told
@@ -230,7 +316,7 @@ def test_section_tells_engine_promise_and_what_was_observed(page: Page) -> None:
 def test_section_without_labels_says_so() -> None:
     told = Page(render_report(report(unlabelled()))).text
     assert "no labels" in told
-    assert "no labelled normal recordings to check it on" in told
+    assert "no labelled normal clips to check it on" in told
     assert "source 0." not in told
 
 
@@ -242,7 +328,8 @@ def test_section_that_cannot_be_scored_tells_why_and_has_no_figure() -> None:
 
 
 def test_top_clips_show_score_severity_and_decision(page: Page) -> None:
-    assert "flagged as anomalous score 3.25 , threshold 2.31 severity 81 of 100 label: anomaly" in page.text
+    told = "CRITICAL flagged as anomalous score 3.25 , threshold 2.31 severity 81 of 100 label: anomaly"
+    assert told in page.text
     bar = [attributes for attributes in page.all("rect") if attributes["width"] == "81.0"]
     assert len(bar) == 1
 
@@ -270,8 +357,14 @@ def test_package_without_sections_problems_or_set_aside_recordings() -> None:
 
 
 def test_hostile_text_is_only_text() -> None:
-    clip = noise_clip(clip_id=HOSTILE, recording=HOSTILE, label=HOSTILE)
+    clip = noise_clip(
+        clip_id=HOSTILE, recording=HOSTILE, label=HOSTILE,
+        opinions=(ClipOpinion(HOSTILE, 1.0, 2.0, 3.0, "NORMAL", "normal"),),
+        causes=(CauseView(HOSTILE, HOSTILE, HOSTILE, 1.0, 2.0, HOSTILE),),
+    )  # fmt: skip
     section = scored(
+        kpi=KpiView("met", HOSTILE), policy=HOSTILE, hears=(HeardView(HOSTILE, None, ((0.0, 0.5),), 8),),
+        opinions=(OpinionView(HOSTILE, problem=HOSTILE),),
         machine_type=HOSTILE, section_id=HOSTILE, reason=HOSTILE, engine=HOSTILE, encoder=HOSTILE,
         top=(clip,), model_version=HOSTILE, model_origin=HOSTILE, promise_note=HOSTILE, metrics_note=HOSTILE,
     )  # fmt: skip
@@ -289,7 +382,7 @@ def test_hostile_text_is_only_text() -> None:
     assert not page.all("script")
     assert len(page.all("img")) == 2
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
-    assert page.text.count(HOSTILE) > 20
+    assert page.text.count(HOSTILE) > 30
 
 
 def test_characters_that_no_file_can_hold_are_replaced() -> None:
@@ -318,14 +411,14 @@ def test_figures_are_the_same_in_another_process_and_need_no_pyplot() -> None:
         "import alp_assets.report.html, alp_assets.report.letter\n"
         "assert 'matplotlib' not in sys.modules and 'jinja2' not in sys.modules\n"
         "import test_report as t\n"
-        "figures = t.score_histogram(t.scored()) + t.spectrogram(t.noise_clip())\n"
+        "figures = t.score_histogram(t.scored()) + t.spectrogram(t.explained_clip())\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "sys.stdout.buffer.write(figures)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     here = os.path.dirname(__file__)  # noqa: PTH120
     made = subprocess.run([sys.executable, "-c", code, here], env=environment, capture_output=True, check=True)
-    assert made.stdout == score_histogram(scored()) + spectrogram(noise_clip())
+    assert made.stdout == score_histogram(scored()) + spectrogram(explained_clip())
 
 
 def test_twenty_sections_with_three_clips_stay_under_five_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +426,7 @@ def test_twenty_sections_with_three_clips_stay_under_five_megabytes(monkeypatch:
     monkeypatch.setattr(html, "spectrogram", cache(spectrogram))
     monkeypatch.setattr(html, "score_histogram", cache(score_histogram))
     sections = [
-        scored(section_id=f"S{n}", top=tuple(noise_clip(10 * n + k, seconds=10.0) for k in range(3)))
+        judged(section_id=f"S{n}", top=tuple(explained_clip(10 * n + k, seconds=10.0) for k in range(3)))
         for n in range(4)
     ]
     page = Page(render_report(report(*sections * 5)))
@@ -417,12 +510,161 @@ def test_spectrogram_of_odd_clips(samples: np.ndarray) -> None:
 
 def test_words_on_the_promise() -> None:
     too_few = scored(promise_supported=False)
-    assert text.promise(too_few) == "at most 10 % of normal recordings ring; so few normals support no lower rate"
+    above = "10 % of normal clips are above the threshold"
+    assert text.promise(too_few) == f"about {above}; so few normals support no lower rate"
+    assert text.promise(scored(policy="conformal")) == f"at most {above}"
+    assert "if a curve" in text.promise(scored(extrapolated=True))
+    assert text.promise(scored(promised_false_alarm_rate=1 / 8640)).startswith("about 0.012 % of")
     assert text.kept(scored(observed_interval=(0.2, 0.4))) == "more than promised"
     assert text.kept(scored(observed_interval=(0.0, 0.05))) == "fewer than promised"
     assert text.kept(unlabelled()) == ""
     one = scored(observed_normals=1, observed_false_alarms=0, observed_interval=None)
-    assert text.observed(one) == "of 1 normal recording the model had not seen, 0 would have rung (0 %)"
+    assert text.observed(one) == "of 1 normal clip the model had not seen, 0 were above it (0 %)"
+
+
+@pytest.mark.parametrize(
+    ("alarms", "words"),
+    [
+        (None, ""),
+        (0.0, "less than one false alarm in 10 years"),
+        (0.02, "about one false alarm in 50 days"),
+        (0.6, "about 0.6 false alarms a day"),
+        (1.0, "about 1 false alarm a day"),
+        (2.34, "about 2.3 false alarms a day"),
+        (1234.5, "about 1,234 false alarms a day"),
+    ],
+)
+def test_words_on_how_often_the_alarm_is_expected(alarms: float | None, words: str) -> None:
+    assert text.expected_alarms(scored(alarms_per_day=alarms)) == words
+
+
+def test_alarm_rule_counts_clips_where_one_is_not_enough() -> None:
+    assert text.alarm_rule(scored(persistence=None)) == "the alarm rings at every clip above the threshold"
+    assert "when 3 of the last 6 clips are above" in text.alarm_rule(scored(persistence=(3, 6)))
+    assert "when 6 clips in a row are above" in text.alarm_rule(scored(persistence=(6, 6)))
+
+
+def test_only_an_extrapolated_promise_is_marked_as_one() -> None:
+    marked, plain = (Page(render_report(report(scored(extrapolated=value)))) for value in (True, False))
+    assert marked.badges("warn").count("extrapolated") == 3, "in the table, at the threshold and at the promise"
+    assert "extrapolated" not in plain.text
+
+
+@pytest.mark.parametrize(
+    ("status", "look"), [("met", "good"), ("not met", "strong"), ("cannot be shown", "dashed")]
+)
+def test_verdict_on_the_agreed_kpi_is_a_badge_and_a_sentence(status: str, look: str) -> None:
+    sentence = "AUC: 0.958; at least 0.95 was agreed."
+    page = Page(render_report(report(scored(kpi=KpiView(status, sentence)), cannot_score())))
+    assert page.badges(look).count(f"KPI {status}") == 2, "in the table and over the section"
+    assert f"Agreed KPI {status.capitalize()}. {sentence}" in page.text
+    assert f"The agreed KPI is met by {1 if status == 'met' else 0} of 1 scored machine." in page.text
+
+
+def test_states_are_counted_and_told_apart(page: Page) -> None:
+    assert "NORMAL 38 WARNING 20 CRITICAL 7" in page.text
+    assert "27 of 65 20 WARNING 7 CRITICAL" in page.text
+    assert "CRITICAL from 75 of 100" in page.text
+    clips = (noise_clip(state="WARNING"), noise_clip(1, state="NORMAL", decision="normal"))
+    told = Page(render_report(report(scored(top=clips, states={}))))
+    assert told.badges("warn") == ["WARNING"]
+    assert "NORMAL not flagged" in told.text
+
+
+def test_what_the_model_would_hear_is_told_in_words(page_of_all: Page) -> None:
+    told = page_of_all.text
+    assert "in 8 normal clips" in told
+    assert "catches 95 % of the clips" in told
+    assert "something loose strikes not at any level tried +12 dB 37.5 %" in told
+    assert "-6 dB 0.5 times as strong as the machine's own sound +12 dB 100 % +6 dB" in told
+    assert "-12 dB 25 % of the machine's sound is left -18 dB 100 % -12 dB 100 % -6 dB 50 %" in told
+    assert text.strength("band_tone", 0.0) == "as strong as the machine's own sound"
+    assert text.fault("sand_in_gear") == "sand in gear"
+    full = [attributes for attributes in page_of_all.all("svg") if attributes["aria-label"] == "100 % caught"]
+    assert len(full) == 6
+
+
+def test_second_opinions_stand_beside_the_decision(page_of_all: Page) -> None:
+    told = page_of_all.text
+    assert "isolation_forest (L1) 31 of 65 0.55 0.871 autoencoder (L2) 4 of 65 2.4 –" in told
+    assert "meta_prototype (C) no opinion: no condition takes two values." in told
+    assert "isolation_forest (L1) : flags it too; WARNING severity 58, score 0.61, threshold 0.55" in told
+    assert "autoencoder (L2) : does not flag it; NORMAL severity 21" in told
+
+
+def test_second_opinion_that_is_not_shared_or_could_not_be_had() -> None:
+    alone = ClipOpinion("isolation_forest", 0.61, 0.55, 58.0, "WARNING", "anomaly")
+    silent = ClipOpinion("autoencoder", float("nan"), 0.55, float("nan"), "", "normal")
+    clip = noise_clip(decision="normal", state="NORMAL", opinions=(alone, silent))
+    told = Page(render_report(report(scored(top=(clip,))))).text
+    assert "isolation_forest (L1) : flags it; WARNING" in told
+    assert "autoencoder (L2) : could not score it" in told
+
+
+def test_possible_causes_come_with_what_to_do_and_the_figures(page_of_all: Page) -> None:
+    assert (
+        "Bearing damage: regular impacts Check lubrication. Measured 14.23 against a limit of 8.1 dB at 120 Hz, "
+        "by the rules of isolation_forest (L1)." in page_of_all.text
+    )
+
+
+def test_sections_of_which_little_is_known_say_no_more_than_that() -> None:
+    told = Page(render_report(report(scored(kpi=None, states={}, alarms_per_day=None), cannot_score()))).text
+    for words in ("KPI", "States", "would hear", "Second opinion", "Lower picture", "expected of", "Measured 14"):
+        assert words not in told
+
+
+def pixels(clip: ClipView) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(spectrogram(clip))).convert("RGB"), dtype=float)
+
+
+def darkest_time(clip: ClipView) -> tuple[float, float]:
+    """Where in the map's picture it is darkest: shares of its width and, from below, of its height."""
+    left, bottom, width, _ = SPECTROGRAM_BOX
+    image = pixels(clip)
+    lowest = len(image) - bottom
+    box = image[lowest - MAP_HEIGHT + 2 : lowest - 2, left + 2 : left + width - 2].sum(axis=2)
+    down, across = np.nonzero(box == box.min())
+    return across.mean() / box.shape[1], 1 - down.mean() / box.shape[0]
+
+
+@pytest.mark.parametrize(("seconds", "share"), [(10.0, 0.3), (4.0, 0.75)], ids=["whole", "only what was recorded"])
+def test_anomaly_map_lies_under_the_sound_in_time(seconds: float, share: float) -> None:
+    found = np.random.default_rng(0).gamma(4, 0.05, (12, 100))
+    found[2, 28:32] = found[2, 95:] = 5.0  # band 2 of 12 at 3 s, and in what was only repeated
+    if seconds == 10.0:
+        found[2, 95:] = 0.0
+    across, up = darkest_time(noise_clip(seconds=seconds, anomaly_map=found))
+    assert across == pytest.approx(share, abs=0.02)
+    assert up == pytest.approx(2.5 / 12, abs=0.03)
+
+
+def test_picture_with_a_map_is_taller_and_the_page_knows_its_size(page_of_all: Page) -> None:
+    clip = explained_clip()
+    assert picture_size(clip)[1] > picture_size(noise_clip())[1] == SPECTROGRAM_SIZE[1]
+    pictures = [item for item in page_of_all.all("img") if str(item["src"]).startswith("data:image/png")]
+    drawn = Image.open(io.BytesIO(b64decode(str(pictures[0]["src"]).partition(",")[2])))
+    assert drawn.size == picture_size(clip) == (int(str(pictures[0]["width"])), int(str(pictures[0]["height"])))
+    assert "where it differs from normal clips" in str(pictures[0]["alt"])
+    assert "the darker, the more" in page_of_all.text
+    assert "not the moment" not in page_of_all.text
+
+
+def test_map_without_time_says_that_it_has_none() -> None:
+    told = Page(render_report(report(scored(top=(noise_clip(anomaly_map=np.arange(64.0)[:, None]),))))).text
+    assert "tells the pitch that differs, not the moment" in told
+
+
+@pytest.mark.parametrize(
+    "found",
+    [np.zeros((12, 101)), np.full((12, 101), np.nan), np.ones((1, 1)), np.eye(3, dtype=np.float32) * 1e9],
+    ids=["nothing differs", "not a number", "one cell", "huge"],
+)
+def test_odd_anomaly_maps(found: np.ndarray) -> None:
+    clip = noise_clip(anomaly_map=found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Image.open(io.BytesIO(spectrogram(clip))).size == picture_size(clip)
 
 
 def test_views_refuse_what_does_not_fit_together() -> None:
@@ -434,3 +676,11 @@ def test_views_refuse_what_does_not_fit_together() -> None:
         scored(test_labels=("ok",) * 65)
     with pytest.raises(ValueError, match="'alarm' is none of"):
         noise_clip(decision="alarm")
+    with pytest.raises(ValueError, match="'severe' is none of"):
+        noise_clip(state="severe")
+    with pytest.raises(ValueError, match="'severe' is none of"):
+        scored(states={"severe": 3})
+    with pytest.raises(ValueError, match="'perhaps' is none of"):
+        KpiView("perhaps", "")
+    with pytest.raises(ValueError, match=r"\(101,\), not \(bands, time\)"):
+        noise_clip(anomaly_map=np.ones(101))

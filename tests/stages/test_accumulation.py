@@ -100,11 +100,11 @@ def test_a_registered_version_outlives_the_folder_it_came_from(tmp_path):
     first = receive(tmp_path, machine_package(tmp_path / "a.zip"), package="first")
     run_through(first)
     version = Registry(tmp_path).champion(SECTION)
-    run_through(first, until="models", params=with_overrides(FAST, {"decision.false_alarm_rate": 0.3}))
+    run_through(first, until="models", params=with_overrides(FAST, {"decision.alarms_per_day": 2.0}))
     versions = Registry(tmp_path).versions(SECTION)
     assert len(versions) == 2
     assert versions[0].version != version.version
-    assert json.loads((version.folder / "threshold.json").read_text())["asked"] == 0.1
+    assert json.loads((version.folder / "threshold.json").read_text())["alarms_per_day"] <= 1
 
 
 def test_embeddings_made_with_other_settings_are_left_out_and_said(tmp_path):
@@ -142,7 +142,9 @@ def test_few_normals(tmp_path, normals):
     else:
         assert found["state"] == "scored"
         assert pd.Series(read_scores(folder)["score"]).between(-1e6, 1e6).all()
-        assert found["promised_false_alarm_rate"] == pytest.approx(1 / (normals + 1))
+        assert found["extrapolated"]
+        assert f"{normals} target normals support" in found["promise_note"]
+        assert found["alarms_per_day"] == pytest.approx(1)
 
 
 def test_a_champion_of_other_clip_settings_does_not_score(tmp_path):

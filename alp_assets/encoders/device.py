@@ -1,0 +1,71 @@
+"""Where a pretrained encoder runs, in which precision, and how many clips at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["float32", "bfloat16"]
+
+_GPU_CLIPS = 16
+"""As many as the embeddings stage hands over at a time."""
+
+_THREADS_PER_CLIP = 8
+"""On a CPU the matrix products of one clip keep about this many threads busy."""
+
+_CPU_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A device, and the precision of the matrix products on it."""
+
+    device: Literal["cpu", "cuda"]
+    precision: Precision
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision as torch names it."""
+        import torch
+
+        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+
+
+def place(precision: Literal["auto", "float32", "bfloat16"]) -> Placement:
+    """The GPU where there is one; ``auto`` is bfloat16 where the hardware computes in it."""
+    import torch
+
+    device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
+    if precision == "auto":
+        return Placement(device, "bfloat16" if computes_bfloat16(device) else "float32")
+    return Placement(device, precision)
+
+
+def computes_bfloat16(device: str) -> bool:
+    """Whether bfloat16 products run in hardware: tensor cores, AMX or AVX512-BF16; elsewhere they are slower."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    return bool(set(bfloat16_instructions()) - {"sve_bf16"})
+
+
+def bfloat16_instructions() -> tuple[str, ...]:
+    """What this CPU has for bfloat16, by the names of the instruction sets."""
+    import torch
+
+    found = torch.cpu.get_capabilities()
+    return tuple(name for name in ("amx_bf16", "avx512_bf16", "sve_bf16") if found.get(name))
+
+
+def clips_at_a_time(placement: Placement, bytes_per_clip: int) -> int:
+    """How many clips go through together: enough to keep the device busy, as memory allows."""
+    import torch
+
+    if placement.device == "cuda":
+        free, _ = torch.cuda.mem_get_info()
+        return max(1, min(_GPU_CLIPS, free // 4 // bytes_per_clip))
+    return max(1, min(torch.get_num_threads() // _THREADS_PER_CLIP, _CPU_BYTES // bytes_per_clip))

@@ -1,0 +1,1 @@
+"""The parts of engine B: search, whitening, and one module for each of its modes."""
