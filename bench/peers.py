@@ -66,7 +66,7 @@ def sklearn_peers() -> list[Peer]:
 
 
 def _features(embeddings: FloatArray) -> FloatArray:
-    return np.asarray(embeddings[:, :2].reshape(len(embeddings), -1), np.float64)
+    return np.asarray(embeddings[:, :, :2].reshape(len(embeddings), -1), np.float64)
 
 
 def _ecod(known: FloatArray) -> Scorer:

@@ -21,10 +21,10 @@ import numpy.typing as npt
 from alp_assets.audio.decode import FloatArray
 from alp_assets.encoders.base import View
 from alp_assets.engines.base import TARGET, Evidence, Extras, Normals, Scores, Strings, refuse_too_few
-from alp_assets.engines.conv_encoder import CROP, embed, initial_weights, pooled_frames
 from alp_assets.engines.crossval import cross_validated_scores
-from alp_assets.engines.episodes import Task, carrying_conditions, draw_episode, tasks_of
-from alp_assets.engines.prototypes import PrototypeMetric, ScoreKind, fit_prototypes, restore_prototypes
+from alp_assets.engines.episodic.conv_encoder import CROP, embed, initial_weights, pooled_frames
+from alp_assets.engines.episodic.episodes import Task, carrying_conditions, draw_episode, tasks_of
+from alp_assets.engines.episodic.prototypes import PrototypeMetric, ScoreKind, fit_prototypes, restore_prototypes
 from alp_assets.errors import EngineUnfit
 from alp_assets.params import MetaPrototypeParams
 

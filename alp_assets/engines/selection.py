@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from alp_assets.encoders.base import Feature
 from alp_assets.engines.base import Engine, Strings
 from alp_assets.engines.catalog import feature_of, make_engine
-from alp_assets.engines.episodes import carrying_conditions
+from alp_assets.engines.episodic.episodes import carrying_conditions
 from alp_assets.params import ModelParams
 
 WITHOUT_WEIGHTS = "logmel"

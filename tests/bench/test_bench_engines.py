@@ -106,9 +106,9 @@ def test_peers_score_what_is_far_higher_and_calibrate_unseen(peer, count):
     if peer.name.startswith("PyOD"):
         pytest.importorskip("pyod", reason="PyOD comes with the extra `bench`")
     rng = np.random.default_rng(0)
-    known = Normals(rng.normal(-60, 1, (count, 3, 6)).astype(np.float32), np.full(count, "target"))
-    test = rng.normal(-60, 1, (40, 3, 6)).astype(np.float32)
-    test[20:, :2] += 8
+    known = Normals(rng.normal(-60, 1, (count, 12, 3)).astype(np.float32), np.full(count, "target"))
+    test = rng.normal(-60, 1, (40, 12, 3)).astype(np.float32)
+    test[20:, :, :2] += 8
     scores, calibration = peer.fit(known).score(test), peer.calibrate(known)
     assert scores.shape == (40,)
     assert scores[20:].mean() > scores[:20].mean()
@@ -251,7 +251,7 @@ class TestRun:
         return Pool("motors", embed(sounds), [draw_motors(NAMES, group, 0, 5) for group in ("a", "b")])
 
     def test_every_recording_is_embedded_by_all(self, pool):
-        assert pool.embedded[Feature("logmel", "pooled")].shape == (22, 3, 128)
+        assert pool.embedded[Feature("logmel", "pooled")].shape == (22, 128, 6)
         assert pool.embedded[Feature("logmel", "frames")].dtype == np.float16
         assert {feature.encoder for feature in pool.embedded} == {"logmel", "descriptors"}
 

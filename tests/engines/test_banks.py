@@ -185,7 +185,7 @@ class TestWhitening:
         clips = self.clips()
         whitening = learn_whitening(clips, [np.arange(40)], seed=0)
         level, band = np.full((1, 12), 3, np.float32), np.zeros((1, 12), np.float32)
-        band[0, 4] = 3
+        band[0, 4] = 3 * 12**0.5
         centre = whitening.of_queries(clips.mean(axis=0, keepdims=True))
         away = [
             np.linalg.norm(whitening.of_queries(clips.mean(axis=0) + shift) - centre) for shift in (level, band)
@@ -197,7 +197,7 @@ class TestWhitening:
         whitening = learn_whitening(clips, [np.arange(40)], seed=0)
         scaled = (clips - whitening.centre) / whitening.spread
         product = scaled.T.astype(float) @ scaled / 39
-        shrunk = 0.8 * product + 0.2 * np.trace(product) / 12 * np.eye(12)
+        shrunk = 0.8 * product + np.trace(product) / 12 * np.eye(12)
         values, vectors = np.linalg.eigh(shrunk)
         expected = scaled @ (vectors / np.sqrt(values)) @ vectors.T
         np.testing.assert_allclose(whitening.of_memory(clips), expected, atol=1e-4)
@@ -207,7 +207,7 @@ class TestWhitening:
         whitening = learn_whitening(clips, [np.arange(8)], seed=0)
         assert whitening.directions.shape == (7, 30)
         product = np.cov(((clips - whitening.centre) / whitening.spread).T)
-        shrunk = 0.8 * product + 0.2 * np.trace(product) / 30 * np.eye(30)
+        shrunk = 0.8 * product + np.trace(product) / 30 * np.eye(30)
         values, vectors = np.linalg.eigh(shrunk)
         expected = (clips - whitening.centre) / whitening.spread @ (vectors / np.sqrt(values)) @ vectors.T
         np.testing.assert_allclose(whitening.of_memory(clips), expected, atol=1e-3)

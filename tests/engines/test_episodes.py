@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alp_assets.engines.base import Normals
-from alp_assets.engines.episodes import COLUMNS, Task, carrying_conditions, draw_episode, tasks_of
+from alp_assets.engines.episodic.episodes import COLUMNS, Task, carrying_conditions, draw_episode, tasks_of
 
 
 def _columns(**columns):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from alp_assets.engines.base import Normals
-from alp_assets.engines.episodes import COLUMNS
+from alp_assets.engines.episodic.episodes import COLUMNS
 from alp_assets.engines.meta_prototype import MetaPrototype
 from alp_assets.errors import EngineUnfit, TooFewNormals
 from alp_assets.params import MetaPrototypeParams

@@ -88,8 +88,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackageFolder:
     ]
     pd.DataFrame(opinions, columns=list(OPINION_COLUMNS)).to_csv(scores / OPINIONS_FILE, index=False)
     findings = [
-        ("loud", "isolation_forest", BEARING, 14.0, 8.0, "dB at 120 Hz"),
-        ("loud", "isolation_forest", "of_another_version", 1.0, 2.0, "dB"),
+        ("loud", "isolation_forest", BEARING, 14.0, 8.0, "dB at 120 Hz", "critical"),
+        ("loud", "isolation_forest", "of_another_version", 1.0, 2.0, "dB", "warning"),
     ]
     pd.DataFrame(findings, columns=list(FINDING_COLUMNS)).to_csv(scores / FINDINGS_FILE, index=False)
     save_file({"loud": np.ones((12, 101), np.float32)}, scores / MAPS / f"{FAN.folder}.safetensors")

@@ -39,6 +39,7 @@ def _score_row(number=0, **changes):
         "split": "test",
         "score": 1.5,
         "severity": 75.0,
+        "state": "WARNING",
         "decision": "anomaly",
         "threshold": 1.0,
         "label": "unknown",

@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from alp_assets.encoders.base import Feature, Sound
+from alp_assets.encoders.catalog import make_encoder
 from alp_assets.errors import GateFailed, StageMissing
 from alp_assets.params import with_overrides
 from alp_assets.stages.catalog import run_stage
+from alp_assets.stages.embeddings import read_embeddings
 from alp_assets.stages.models import read_threshold
 from alp_assets.stages.package import STAGES, PackageFolder
 from alp_assets.stages.scores import COLUMNS, read_metrics, read_scores
@@ -62,8 +65,8 @@ def test_metrics_hold_figures_counts_and_parameters(done):
     assert metrics["sections"][0]["auc_target"] == 1.0
     assert metrics["sections"][0]["auc_source"] is None
     assert "source" in metrics["sections"][0]["note"]
-    assert metrics["counts"] == {"sections": 1, "scored": 1, "clips": 14, "test_clips": 8, "flagged": 4}
-    assert metrics["parameters"]["decision"]["false_alarm_rate"] == 0.1
+    assert metrics["counts"] == {"sections": 1, "scored": 1, "clips": 14, "test_clips": 8, "flagged": 6}
+    assert metrics["parameters"]["decision"]["alarms_per_day"] == 1
 
 
 def test_train_clips_get_the_score_of_a_model_that_has_not_seen_them(done):
@@ -74,14 +77,16 @@ def test_train_clips_get_the_score_of_a_model_that_has_not_seen_them(done):
         assert scores.loc[item["clip_id"], "score"] == pytest.approx(item["score"])
 
 
-def test_no_normals_to_support_the_rate_is_said(done):
+def test_what_so_few_normals_support_is_said(done):
     folder, summaries = done
     entry = read_metrics(folder)["sections"][0]
-    assert not entry["promise_supported"]
+    assert entry["promise_supported"]
     assert entry["promised_false_alarm_rate"] == pytest.approx(1 / 7)
     assert "6 target normals" in entry["promise_note"]
+    assert entry["persistence"] == [6, 6]
     gate = {gate.name: gate for gate in summaries["scores"].gates}["false_alarm_promise"]
-    assert gate.status == "warned"
+    assert gate.status == "passed"
+    assert f"of {entry['observed']['normals']} unseen normals" in gate.text
 
 
 def test_the_model_card_says_what_made_it(done):
@@ -192,9 +197,7 @@ def test_padding_never_shapes_a_score(tmp_path):
     files, rows = machine_files(train=4, normal=2, anomaly=0)
     folder = receive(tmp_path, zipped(tmp_path / "p.zip", {**files, "metadata.csv": table(rows)}))
     run_through(folder, until="embeddings")
-    from alp_assets.encoders.catalog import make_encoder
-    from alp_assets.stages.embeddings import read_embeddings
-
     first = np.rint(np.clip(hum(0), -1, 1) * 32768) / 32768
-    expected = make_encoder(FAST.embeddings).encode([first.astype(np.float32)])[0]
-    np.testing.assert_allclose(read_embeddings(folder, "logmel").values[0], expected, atol=0.5)
+    encoder = make_encoder("logmel", FAST.embeddings, tmp_path)
+    expected = encoder.encode([Sound(first.astype(np.float32))], ["pooled"])["pooled"][0]
+    np.testing.assert_allclose(read_embeddings(folder, Feature("logmel", "pooled")).values[0], expected, atol=0.5)
