@@ -183,7 +183,7 @@ def score(
     if as_json:
         _print_json([vars(row) for row in rows])
         return
-    columns = ("recording", "offset_s", "score", "severity", "state", "decision", "threshold")
+    columns = ("recording", "offset_s", "score", "severity", "state", "decision", "alarm", "threshold")
     terminal.table(f"{section}", columns, [[getattr(row, name) for name in columns] for row in rows])
 
 

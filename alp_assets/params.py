@@ -160,7 +160,12 @@ class IsolationForestParams(_Group):
     """Engine L1: an isolation forest on cepstral and spectral descriptors, and physical rules."""
 
     trees: int = Field(default=100, gt=0)
-    contamination: float = Field(default=0.01, gt=0, le=0.5)
+    contamination: float = Field(
+        default=0.01,
+        gt=0,
+        le=0.5,
+        description="sets the forest's own offset, kept in the card; thresholds are ALP's",
+    )
     bearing_hz: dict[str, float] = Field(
         default={}, description="fault frequencies by name (bpfo, bpfi, bsf, ftf); none means estimated"
     )

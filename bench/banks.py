@@ -22,7 +22,7 @@ from alp_assets.engines.memory_bank import MemoryBank
 from alp_assets.params import MemoryBankParams
 from bench.output import save, show
 
-_BANDS, _VALUES = 128, 3
+_BANDS, _VALUES = 128, 6
 _TARGET_CLIPS = 10
 _COMMON = 20
 """Directions that the bands of a clip share, as levels and speeds do."""

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _ARCHITECTURE = {"ast": AST, "beats": BEATS}
+_loading = threading.Lock()
+"""Loading changes settings of transformers and torch for a while: sections in several threads take turns."""
+
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
@@ -45,7 +48,8 @@ def make_pretrained(name: str, params: PretrainedParams, data_root: Path) -> Enc
             f"{found.path}: {name} takes a checkpoint of {expected}, and this is one of {found.architecture}. "
             f"Use it as hf:{found.path}, or name another folder."
         )
-    return _loaded(name, params, found.path, found.content_hash)
+    with _loading:
+        return _loaded(name, params, found.path, found.content_hash)
 
 
 class PretrainedEncoder:
@@ -87,7 +91,6 @@ class PretrainedEncoder:
     def settings(self) -> dict[str, Any]:
         """What decides the values, for model cards."""
         return {
-            "model": self._checkpoint.model,
             "architecture": self._checkpoint.architecture,
             "weights_sha256": self._checkpoint.content_hash,
             "layers": list(self.layers),

@@ -90,21 +90,26 @@ def choose_engine(params: ModelParams, customer: str, package: str, section: Sit
         return _choice(params, "memory_bank", section, reason + note)
     if section.encoder == WITHOUT_WEIGHTS:
         reason = (
-            f"few normals ({section.amount}) and no weights of a pretrained encoder (`alp weights add`): "
-            "nearest neighbours on log-mel statistics tell most without them"
+            f"few normals ({section.amount}) and logmel embeddings: nearest neighbours tell most on them "
+            "(patches need a pretrained encoder, see `alp weights add`)"
         )
         return _choice(params, "memory_bank", section, reason + note)
     reason = f"few normals ({section.amount}): patches of {section.encoder} need no training"
     return _choice(params, "patch_memory", section, reason + note)
 
 
-def features_needed(params: ModelParams, customer: str, package: str, encoder: str) -> list[Feature]:
-    """All that the engines which the parameters allow for a package may work on."""
+def features_needed(
+    params: ModelParams, customer: str, package: str, encoder: str, *, some_few: bool = True
+) -> list[Feature]:
+    """All that the engines which the parameters allow for a package may work on.
+
+    ``some_few`` says whether a section may have so few normals that ``auto`` takes patches, which are large.
+    """
     wanted, _ = wanted_engine(params, customer, package)
     names = [wanted]
     if wanted in ("auto", "auto+c"):
         names = ["memory_bank"]
-        names += ["patch_memory"] if encoder != WITHOUT_WEIGHTS else []
+        names += ["patch_memory"] if encoder != WITHOUT_WEIGHTS and some_few else []
         names += ["meta_prototype"] if wanted == "auto+c" else []
     found = [feature_of(make_engine(name, params), encoder) for name in (*names, *params.second_opinions)]
     return list(dict.fromkeys(found))

@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from alp_assets.audio.decode import FloatArray
 from alp_assets.encoders.base import Feature
 from alp_assets.engines.base import SOURCE, TARGET, Engine, Normals
-from alp_assets.errors import AlpError, StageMissing
+from alp_assets.errors import AlpError, EngineUnfit, StageMissing
 from alp_assets.stages.clips import read_clips
 from alp_assets.stages.embeddings import Embedded, read_embeddings, read_mixed
 from alp_assets.stages.package import PackageFolder
@@ -126,9 +127,19 @@ class Shelf:
             source = self.folder if name == self.folder.package else self._earlier[str(name)][0]
             embedded = self._embedded(source, feature)
             assert isinstance(embedded, Embedded)
-            values[rows.index.to_numpy()] = embedded.values[rows["position"].to_numpy()]
+            for place, position in zip(rows.index, rows["position"], strict=True):
+                values[place] = embedded.values[position]
+        self._refuse_not_finite(values, table)
         conditions = {name: table[name].to_numpy(str) for name in CONDITIONS}
         return Normals(values, table["domain"].to_numpy(str), table["recording"].to_numpy(str), conditions, extra)
+
+    def _refuse_not_finite(self, values: FloatArray, table: pd.DataFrame) -> None:
+        bad = [name for name, value in zip(table["clip_id"], values, strict=True) if not np.isfinite(value).all()]
+        if bad:
+            raise EngineUnfit(
+                f"the embeddings of {', '.join(bad[:3])}{' and others' * (len(bad) > 3)} are not finite. Run the "
+                "stages from clips on again; leave the recording out if it stays so."
+            )
 
     def _extra(self, census: Census, engine: Engine, feature: Feature, table: pd.DataFrame) -> Normals | None:
         if engine.extras == "other_sections":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,13 @@ from alp_assets.audio.decode import FloatArray
 from alp_assets.audio.standardize import read_clip
 from alp_assets.encoders.base import Encoder, Feature, Sound, View, dtype_of
 from alp_assets.encoders.catalog import make_encoder, resolve_encoder
+from alp_assets.engines.base import TARGET
 from alp_assets.engines.selection import features_needed
 from alp_assets.engines.store import features_of_folder
 from alp_assets.errors import ModelUnsuited, ParameterError, StageMissing, WeightsMissing
 from alp_assets.files import read_json, write_json
 from alp_assets.parallel import ordered_map
-from alp_assets.params import Params
+from alp_assets.params import Params, SelectionParams
 from alp_assets.progress import Progress, silent
 from alp_assets.stages.clips import clip_path, clip_settings, read_clips
 from alp_assets.stages.mixed import mixed_sound, mixtures
@@ -34,6 +37,8 @@ CLIPS_FILE = "clips.parquet"
 MIXED = "mixed-"
 MIXED_FILE = "mixed.parquet"
 _BATCH = 16
+_HELD_BYTES = 2**30
+"""Embeddings that may wait in memory for their turn on disk."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,9 @@ def embeddings(folder: PackageFolder, params: Params, progress: Progress = silen
 
 
 def encoder_folder(name: str) -> str:
-    """The folder of an encoder's embeddings."""
-    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+    """The folder of an encoder's embeddings; names that had to be changed get a fingerprint."""
+    plain = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def read_embeddings(folder: PackageFolder, feature: Feature) -> Embedded:
@@ -112,8 +118,8 @@ def read_mixed(folder: PackageFolder, feature: Feature) -> Embedded | None:
 
 def embed_file(
     path: Path, feature: Feature, params: Params, data_root: Path, settings: dict[str, Any]
-) -> FloatArray:
-    """Embeddings (n, ...) of the clips of one recording that belongs to no package.
+) -> Iterator[FloatArray]:
+    """Embeddings (n, ...) of the clips of one recording that belongs to no package, a few clips at a time.
 
     ``settings`` are those that the encoder must have; ``ModelUnsuited`` when it has others.
     """
@@ -128,8 +134,9 @@ def embed_file(
         )
     with path.open("rb") as stream, open_recording(stream) as recording:
         cut = standard_clips(recording, params.clips.channel, params.clips.min_seconds)
-        sounds = [Sound(clip.sound, clip.db_8_10k, clip.db_above_10k) for clip in cut]
-    return encoder.encode(sounds, [feature.view])[feature.view].astype(dtype_of(feature.view), copy=False)
+        sounds = (Sound(clip.sound, clip.db_8_10k, clip.db_above_10k) for clip in cut)
+        while batch := list(islice(sounds, _BATCH)):
+            yield encoder.encode(batch, [feature.view])[feature.view].astype(dtype_of(feature.view), copy=False)
 
 
 def _read(folder: PackageFolder, feature: Feature, ids: str, values: str) -> Embedded:
@@ -138,8 +145,14 @@ def _read(folder: PackageFolder, feature: Feature, ids: str, values: str) -> Emb
         raise StageMissing(
             f"{folder.key}: there are no {feature.encoder} embeddings ({feature.view}). Run the stage embeddings."
         )
+    try:
+        array = np.load(place / f"{values}.npy", mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise StageMissing(
+            f"{place / f'{values}.npy'}: damaged ({error}). Run the stage embeddings of {folder.key} again."
+        ) from error
     return Embedded(
-        values=np.load(place / f"{values}.npy", mmap_mode="r", allow_pickle=False),
+        values=array,
         clip_ids=pd.read_parquet(place / ids, columns=["clip_id"])["clip_id"].tolist(),
         encoder={**read_json(place / ENCODER_FILE), "view": feature.view},
     )
@@ -184,6 +197,8 @@ def _encode(
         )
         for view in views
     }
+    each = sum(int(np.prod(encoder.views[view])) * dtype_of(view).itemsize for view in views)
+    threads = max(1, min(threads, _HELD_BYTES // (2 * _BATCH * each)))
     batches = [sounds[start : start + _BATCH] for start in range(0, len(sounds), _BATCH)]
     done = 0
     for found in ordered_map(lambda batch: encoder.encode([load() for load in batch], views), batches, threads):
@@ -202,19 +217,33 @@ def _sound(folder: PackageFolder, record: Mapping[Hashable, Any]) -> Sound:
 
 
 def _features(folder: PackageFolder, params: Params) -> list[Feature]:
-    """What this package's engines may need, and what champions of its sections without normals do."""
+    """What this package's engines may need, and what champions need that may score in their stead."""
     encoder = resolve_encoder(params.embeddings, folder.data_root)
-    own = features_needed(params.models, folder.customer, folder.package, encoder)
-    return list(dict.fromkeys([*own, *(f for f in _champions_features(folder) if _at_hand(f, folder, params))]))
+    some_few = _some_few(read_clips(folder), params.models.selection)
+    own = features_needed(params.models, folder.customer, folder.package, encoder, some_few=some_few)
+    return list(
+        dict.fromkeys([*own, *(f for f in _champions_features(folder, params) if _at_hand(f, folder, params))])
+    )
 
 
-def _champions_features(folder: PackageFolder) -> list[Feature]:
+def _some_few(clips: pd.DataFrame, rules: SelectionParams) -> bool:
+    """Whether a section with normals has few of them; those of earlier packages can only add source normals."""
+    normals = clips[(clips["split"] == "train") & (clips["label"] == "normal")]
+    for _, rows in normals.groupby(["machine_type", "section_id"]):
+        target = int((rows["domain"] == TARGET).sum())
+        if target < rules.few_target and len(rows) - target < rules.much_source:
+            return True
+    return False
+
+
+def _champions_features(folder: PackageFolder, params: Params) -> list[Feature]:
     from alp_assets.registry.registry import Registry
 
     registry, found = Registry(folder.data_root), []
     for (machine_type, section_id), rows in read_clips(folder).groupby(["machine_type", "section_id"]):
         champion = registry.champion(Section(folder.customer, str(machine_type), str(section_id)))
-        if champion is not None and not (rows["split"] == "train").any():
+        few = int((rows["split"] == "train").sum()) < params.models.selection.few_target
+        if champion is not None and few and champion.package != folder.package:
             found += features_of_folder(champion.folder)
     return found
 

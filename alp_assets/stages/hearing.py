@@ -12,6 +12,7 @@ from alp_assets.audio.standardize import read_clip
 from alp_assets.encoders.base import Feature, Sound, dtype_of
 from alp_assets.encoders.catalog import make_encoder
 from alp_assets.engines.base import Engine, Scores
+from alp_assets.errors import EngineUnfit
 from alp_assets.params import Params
 from alp_assets.stages.clips import clip_path
 from alp_assets.stages.corpus import Corpus, Rows, Shelf
@@ -28,10 +29,10 @@ def hearing(
     normals are left to fit on.
     """
     held_out = _held_out(corpus, params.sensitivity.clips)
-    rest = corpus.normals.chosen(~held_out)
-    if not held_out.any() or len(rest) < engine.min_normals:
+    try:
+        model = engine.fit(corpus.normals.chosen(~_with_siblings(corpus, held_out)))
+    except EngineUnfit:
         return []
-    model = engine.fit(rest)
     encoder = make_encoder(feature.encoder, params.embeddings, shelf.folder.data_root)
 
     def score(sounds: list[FloatArray]) -> Scores:
@@ -47,11 +48,19 @@ def hearing(
 
 
 def _held_out(corpus: Corpus, most: int) -> Rows:
-    """The package's own clips of its last recordings, as many recordings as may be missed."""
+    """The first clips of the package's own last recordings, as many recordings as may be missed."""
     recordings = list(dict.fromkeys(corpus.normals.recordings[corpus.own].tolist()))
     count = min(most, max(len(recordings) // _LARGEST_SHARE, 1))
-    chosen = np.isin(corpus.normals.recordings, recordings[-count:])
-    first = np.flatnonzero(chosen & corpus.own)[:most]
-    kept_off = np.zeros(len(corpus.own), bool)
-    kept_off[first] = True
-    return chosen & kept_off
+    rows = np.flatnonzero(np.isin(corpus.normals.recordings, recordings[-count:]) & corpus.own)
+    if len(recordings) == 1:
+        most = max(min(most, len(rows) // _LARGEST_SHARE), 1)
+    held_out = np.zeros(len(corpus.own), bool)
+    held_out[rows[:most]] = True
+    return held_out
+
+
+def _with_siblings(corpus: Corpus, held_out: Rows) -> Rows:
+    """What must not be learnt from: all of the recordings, unless there is but one."""
+    recordings = corpus.normals.recordings
+    siblings = np.isin(recordings, recordings[held_out])
+    return held_out if siblings.all() else siblings

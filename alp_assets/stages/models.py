@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,7 @@ class _SectionFit:
     def _second_opinions(self, census: Census, chosen: str) -> list[Opinion]:
         """The engines that score beside the chosen one, each in a folder of its own."""
         opinions = []
-        for name in self.params.models.second_opinions:
+        for name in dict.fromkeys(self.params.models.second_opinions):
             if name == chosen:
                 continue
             engine = make_engine(name, self.params.models)
@@ -209,7 +210,7 @@ class _SectionFit:
                 self._fit(usable, engine, feature, place)
                 opinions.append(Opinion(name))
             except EngineUnfit as error:
-                place.rmdir()
+                shutil.rmtree(place)
                 opinions.append(Opinion(name, str(error)))
         return opinions
 

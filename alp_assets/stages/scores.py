@@ -68,7 +68,8 @@ class SectionScores:
 def scores(folder: PackageFolder, params: Params, progress: Progress = silent) -> Summary:
     """Score every section with the model fitted here, else with its champion.
 
-    Train clips get their calibration score, which comes from a model that had not seen them. A section
+    Train clips get their calibration score, which comes from a model that had not seen them (but for those
+    beyond the thousand of a domain that are calibrated on). A section
     without any model is listed in ``metrics.json`` as one that cannot be scored, with the reason.
     """
     from schemas.tables import SCORES
@@ -92,7 +93,7 @@ def scores(folder: PackageFolder, params: Params, progress: Progress = silent) -
         write_csv(part / SCORES_FILE, table)
         finite = table[np.isfinite(table["score"])]
         SCORES.validate(finite)
-        write_csv(part / ROC_FILE, roc_points(table))
+        write_csv(part / ROC_FILE, roc_points(finite))
         write_csv(part / OPINIONS_FILE, _all_opinions(found))
         write_evidence(part, [item.explained for item in found if item.explained])
         write_dcase(part / DCASE, finite)

@@ -94,16 +94,17 @@ def score_clips(loaded: Loaded, chosen: pd.DataFrame, *, own: bool, params: Deci
     """Clips with ``score``, ``severity``, ``state``, ``decision`` and ``threshold``.
 
     With ``own`` the model is of the clips' own package: train clips get their calibration score, which
-    comes from a model that had not seen them.
+    comes from a model that had not seen them. Of very many, the clips that were not calibrated on get the
+    model's. A clip without a finite score has no state.
     """
     threshold, calibration = loaded.threshold["value"], loaded.threshold["calibration"]
     values = _scores(loaded.stored.model, loaded.embedded.values, chosen["position"].to_numpy())
     if own:
         values = _with_calibration(values, chosen, calibration)
-    levels = np.nan_to_num(severity(values, np.array([item["score"] for item in calibration]), threshold))
+    levels = severity(values, np.array([item["score"] for item in calibration]), threshold)
     return chosen.assign(
         score=values,
-        severity=np.round(levels, 2),
+        severity=np.round(np.nan_to_num(levels), 2),
         state=state(levels, params),
         decision=np.where(values > threshold, "anomaly", "normal"),
         threshold=threshold,

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from alp_assets.audio.standardize import CLIP_SECONDS
+from alp_assets.decision.persistence import alarms
 from alp_assets.decision.severity import severity, state
+from alp_assets.decision.threshold import threshold_from
 from alp_assets.encoders.base import Feature
 from alp_assets.engines.store import load_model
 from alp_assets.errors import AlpError, AudioUnreadable
@@ -23,7 +25,11 @@ from schemas.sections import Section
 
 @dataclass(frozen=True)
 class ClipScore:
-    """The score of ten seconds of a recording, and how it compares with the threshold."""
+    """The score of ten seconds of a recording, and how it compares with the threshold.
+
+    ``decision`` is of the clip alone; ``alarm`` says whether so many of the last clips were above that the
+    threshold's rule raises one.
+    """
 
     recording: str
     offset_s: float
@@ -31,6 +37,7 @@ class ClipScore:
     severity: float
     state: str
     decision: str
+    alarm: bool
     threshold: float
     model: str
 
@@ -49,18 +56,21 @@ def score_file(data_root: Path, section: Section, recording: Path, params: Param
     try:
         if reasons := why_set_aside(recording, params):
             raise AlpError(f"{recording}: cannot score. {' '.join(reasons).replace(' → ', ' ')}")
-        embeddings = embed_file(recording, feature, params, data_root, stored.card["encoder"]["settings"])
+        batches = embed_file(recording, feature, params, data_root, stored.card["encoder"]["settings"])
+        scores = [stored.model.score(batch) for batch in batches]
     except FileNotFoundError as error:
         raise AlpError(f"{recording}: no such file.") from error
     except AudioUnreadable as error:
         raise AlpError(f"{recording}: {error}.") from error
-    if not len(embeddings):
+    if not scores:
         raise AlpError(f"{recording}: shorter than {params.clips.min_seconds:g} s, which is the least.")
     threshold = read_threshold(champion.folder)
-    values = stored.model.score(embeddings)
+    values = np.concatenate(scores)
     calibration = np.array([item["score"] for item in threshold["calibration"]])
     grades = severity(values, calibration, threshold["value"])
     states = state(grades, params.decision)
+    above = values > threshold["value"]
+    ringing = alarms(above, threshold_from(threshold).persistence)
     return [
         ClipScore(
             recording=str(recording),
@@ -68,7 +78,8 @@ def score_file(data_root: Path, section: Section, recording: Path, params: Param
             score=float(value),
             severity=round(float(grade), 2),
             state=str(level),
-            decision="anomaly" if value > threshold["value"] else "normal",
+            decision="anomaly" if above[number] else "normal",
+            alarm=bool(ringing[number]),
             threshold=threshold["value"],
             model=champion.version,
         )
@@ -79,7 +90,10 @@ def score_file(data_root: Path, section: Section, recording: Path, params: Param
 def _as_fitted(params: Params, card: dict[str, Any]) -> tuple[Params, Feature]:
     """The parameters with the clips and embeddings that the model was fitted on, and which view of them."""
     encoder = card["encoder"]
-    embeddings = EmbeddingParams.model_validate(card["parameters"]["embeddings"])
+    tree = card["parameters"]["embeddings"]
+    if "precision" in encoder["settings"]:
+        tree = {**tree, "pretrained": {**tree["pretrained"], "precision": encoder["settings"]["precision"]}}
+    embeddings = EmbeddingParams.model_validate(tree)
     clips = ClipParams.model_validate(encoder["clips"])
     fitted = params.model_copy(update={"clips": clips, "embeddings": embeddings})
     return fitted, Feature(encoder["name"], encoder["view"])

@@ -186,7 +186,6 @@ def test_layers_that_the_model_does_not_have_are_refused(make, parameter):
 def test_the_settings_are_plain_and_say_what_decides_the_values(make, ast_folder, tmp_path):
     settings = make().settings
     assert json.loads(json.dumps(settings)) == settings
-    assert settings["model"] == "ast"
     assert settings["layers"] == [1, 2] == settings["pooled_layers"]
     assert settings["precision"] == "float32"
     assert len(settings["weights_sha256"]) == 64

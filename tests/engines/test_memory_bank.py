@@ -237,11 +237,12 @@ class TestCalibration:
     """Scores of normals by models that had not seen them."""
 
     def test_a_strange_normal_stands_out_in_its_own_calibration(self, embeddings):
-        values = embeddings(10)
-        values[4] += 50
-        calibration = _engine().calibrate(_of(values))
-        assert calibration.argmax() == 4
-        assert calibration[4] > np.delete(calibration, 4).max() + 10
+        for count, ahead in ((12, 10), (6, 1)):
+            values = embeddings(count)
+            values[4] += 50
+            calibration = _engine().calibrate(_of(values))
+            assert calibration.argmax() == 4
+            assert calibration[4] > np.delete(calibration, 4).max() + ahead
 
     def test_it_is_leave_one_out(self, normals, mode):
         given_normals = normals(7, 4)
@@ -363,3 +364,17 @@ class TestRecordings:
     def test_two_recordings_of_which_one_is_a_single_clip(self, mode):
         normals = self.normals(2, 4).chosen(np.array([True] * 4 + [True] + [False] * 3))
         assert np.isfinite(_engine(mode=mode).calibrate(normals)).all()
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 6, 7, 10])
+def test_few_normals_of_a_steady_machine_promise_about_what_they_keep(count):
+    """Of exchangeable clips one in n + 1 lies above the highest of n; a steady machine's are all alike."""
+    rng = np.random.default_rng(7)
+    clips = rng.normal(size=(60, 32, 6)).astype(np.float32)
+    above = []
+    for seed in range(10):
+        order = np.random.default_rng(seed).permutation(60)
+        few = _of(clips[order[:count]])
+        calibration = _engine().calibrate(few)
+        above.append((_engine().fit(few).score(clips[order[count:]]) > calibration.max()).mean())
+    assert np.mean(above) < 1.5 / (count + 1)

@@ -65,7 +65,7 @@ def test_metrics_hold_figures_counts_and_parameters(done):
     assert metrics["sections"][0]["auc_target"] == 1.0
     assert metrics["sections"][0]["auc_source"] is None
     assert "source" in metrics["sections"][0]["note"]
-    assert metrics["counts"] == {"sections": 1, "scored": 1, "clips": 14, "test_clips": 8, "flagged": 6}
+    assert metrics["counts"] == {"sections": 1, "scored": 1, "clips": 14, "test_clips": 8, "flagged": 5}
     assert metrics["parameters"]["decision"]["alarms_per_day"] == 1
 
 

@@ -122,6 +122,24 @@ class FusedModel:
 
 def fit_fused(normals: Normals, k: int, seed: int) -> FusedModel:
     """Fill the banks and learn what is usual from clips left out of whitening and banks alike."""
+    return _learn(normals, k, seed)[0]
+
+
+def left_out_scores(normals: Normals, k: int, seed: int) -> Scores:
+    """Scores (n,) of the normals by banks and whitening without their recording, on the scale of the model.
+
+    For a handful of normals: models of two, three and four of them have scales that cannot be compared.
+    """
+    model, unseen = _learn(normals, k, seed)
+    scores = np.full(len(normals), np.nan)
+    for name, chosen in rows_by_domain(normals.domains).items():
+        order = np.concatenate(list(_parts(witnesses(normals.recordings[chosen]), seed)))
+        scores[chosen[order]] = model._odd(unseen[name], model.banks[name])
+    return scores
+
+
+def _learn(normals: Normals, k: int, seed: int) -> tuple[FusedModel, dict[str, Scores]]:
+    """The model, and the distances (n, powers) of each domain's clips left out, in the order of their parts."""
     values, rows = flat(normals.embeddings), rows_by_domain(normals.domains)
     bands = normals.embeddings.shape[1] if normals.embeddings.ndim > 1 else 1
     whitening = learn_whitening(values, rows.values(), seed)
@@ -131,7 +149,7 @@ def fit_fused(normals: Normals, k: int, seed: int) -> FusedModel:
     together = np.concatenate([unseen[name] / divisors[name] for name in sorted(rows)])
     means, scales = zip(*(usual(column) for column in together.T), strict=True)
     banks = {name: FusedBank(memories[name], tuple(divisors[name].tolist())) for name in rows}
-    return FusedModel(whitening, banks, tuple(means), tuple(scales), bands, k)
+    return FusedModel(whitening, banks, tuple(means), tuple(scales), bands, k), unseen
 
 
 def restore_fused(tensors: Mapping[str, npt.NDArray[Any]], settings: Mapping[str, Any]) -> FusedModel:

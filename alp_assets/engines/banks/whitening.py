@@ -20,7 +20,7 @@ in which they happen not to differ would be blown up for every new clip.
 """
 
 _TYPICAL_WEIGHT = 4
-"""That features deviate alike counts as much as four clips beyond the second."""
+"""That features deviate alike counts as much as four clips beyond the first few."""
 
 _DIRECTIONS = 128
 """Directions whose variances are told apart; what lies outside of them shares one."""
@@ -109,10 +109,15 @@ def learn_whitening(flat: FloatArray, banks: Collection[Rows], seed: int) -> Whi
 
 
 def _spread(residuals: npt.NDArray[np.float64], freedom: int) -> npt.NDArray[np.float64]:
-    """The deviation (d,) of each feature, leaning on the median feature's."""
+    """The deviation (d,) of each feature, leaning on the median feature's.
+
+    The first few clips tell next to nothing of single features: a model of three would else scale them in
+    another way than one of two, and what is left out could not be compared.
+    """
     variance = (residuals**2).sum(axis=0) / freedom
     typical = float(np.median(variance[variance > 0])) if (variance > 0).any() else 0.0
-    shrunk = ((freedom - 1) * variance + _TYPICAL_WEIGHT * typical) / (freedom - 1 + _TYPICAL_WEIGHT)
+    weight = (freedom - 1) ** 2 / (freedom + 6)
+    shrunk = (weight * variance + _TYPICAL_WEIGHT * typical) / (weight + _TYPICAL_WEIGHT)
     return np.where(shrunk > 1e-12, np.sqrt(shrunk), 1.0)
 
 
