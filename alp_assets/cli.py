@@ -174,17 +174,26 @@ def score(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score recordings with a section's champion model."""
+    """Score recordings with a section's champion model. Exit code 2 when some could not be scored."""
     from alp_assets.stages.single import score_file
 
     root, terminal = _begin(data, as_json)
     params = _params(root, _overrides(settings))
-    rows = [row for path in clips for row in score_file(root, _section(section), path, params)]
-    if as_json:
-        _print_json([vars(row) for row in rows])
-        return
+    machine, rows, errors = _section(section), [], []
+    for path in clips:
+        try:
+            rows += score_file(root, machine, path, params)
+        except AlpError as error:
+            errors.append(str(error))
     columns = ("recording", "offset_s", "score", "severity", "state", "decision", "alarm", "threshold")
-    terminal.table(f"{section}", columns, [[getattr(row, name) for name in columns] for row in rows])
+    if rows and as_json:
+        _print_json([vars(row) for row in rows])
+    elif rows:
+        terminal.table(f"{section}", columns, [[getattr(row, name) for name in columns] for row in rows])
+    for text in dict.fromkeys(errors):  # what ails the section is the same for every recording
+        terminal.error(text)
+    if errors:
+        raise typer.Exit(MISUSED)
 
 
 @app.command()
@@ -352,7 +361,7 @@ def _onboard(
 def _show_result(folder: PackageFolder, terminal: Terminal) -> None:
     from alp_assets.stages.scores import read_metrics
 
-    columns = ("machine", "engine", "threshold", "flagged", "false alarms", "AUC", "note")
+    columns = ("machine", "engine", "threshold", "flagged", "normals flagged", "AUC", "note")
     rows = []
     for entry in read_metrics(folder)["sections"]:
         observed = entry.get("observed")

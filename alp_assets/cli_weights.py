@@ -31,21 +31,34 @@ def add(
     name: Annotated[
         str | None, typer.Option(help="Its folder's name; default ast, beats, or as the source is called.")
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of another checkpoint of that name.")
+    ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a checkpoint and keep it in the data root, versioned where that is under DVC."""
     from alp_assets.encoders.checkpoint import read_checkpoint
-    from alp_assets.encoders.weights import add_weights
+    from alp_assets.encoders.weights import bring_in
     from alp_assets.terminal import Terminal
 
     root, terminal = _root(data), Terminal(quiet=as_json)
-    folder = add_weights(source, root, name)
+    added = bring_in(source, root, name, replace=replace)
+    folder = added.folder
     found = read_checkpoint(folder)
     versioned = _versioned(folder)
     if as_json:
-        _print_json({"folder": folder, "hash": found.content_hash, "versioned": versioned})
+        _print_json(
+            {
+                "folder": folder,
+                "hash": found.content_hash,
+                "versioned": versioned,
+                "already_there": added.already_there,
+            }
+        )
         return
+    if added.already_there:
+        terminal.say("This checkpoint is already there.")
     terminal.say(f"{folder}: {found.architecture}, {_megabytes(found.bytes)}, sha256 {found.content_hash}")
     terminal.say(
         f"Versioned in {folder}.dvc" if versioned else f"Not versioned: {root} is in no DVC repository yet."

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from alp_assets.errors import ParameterError
 
@@ -63,6 +71,11 @@ class ClipParams(_Group):
     min_seconds: float = Field(default=1.0, gt=0, le=10, description="shorter remainders are left out")
 
 
+# of alp_assets.audio.standardize, which is too heavy to be imported for them
+_CLIP_SAMPLES = 160_000
+_NYQUIST_HZ = 8_000
+
+
 class LogmelParams(_Group):
     """Log-mel statistics of a clip; lengths in samples at 16 kHz."""
 
@@ -72,6 +85,19 @@ class LogmelParams(_Group):
     fmin_hz: float = Field(default=0.0, ge=0)
     fmax_hz: float = Field(default=8_000.0, gt=0)
     quantiles: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.01, 0.05, 0.95, 0.99)
+
+    @model_validator(mode="after")
+    def _within_a_clip(self) -> LogmelParams:
+        if not self.fmin_hz < self.fmax_hz <= _NYQUIST_HZ:
+            raise ValueError(
+                f"the bands from fmin_hz {self.fmin_hz:g} to fmax_hz {self.fmax_hz:g} cannot be heard; choose "
+                f"fmin_hz below fmax_hz, and fmax_hz up to {_NYQUIST_HZ}, as clips are at 16 kHz"
+            )
+        if self.n_fft > _CLIP_SAMPLES:
+            raise ValueError(
+                f"n_fft {self.n_fft} is longer than a clip; choose {_CLIP_SAMPLES} samples (10 s) or fewer"
+            )
+        return self
 
 
 class PretrainedParams(_Group):
@@ -138,7 +164,7 @@ class MemoryBankParams(_Group):
         default=0.9, gt=0.5, lt=1, description="MemMixup's lambda: share of the target clip"
     )
     mixup_neighbours: int = Field(default=5, ge=0, description="MemMixup's source neighbours of a target clip")
-    max_normals: int = Field(default=100_000, gt=0, description="most clips in the banks")
+    max_normals: int = Field(default=100_000, ge=2, description="most clips in the banks")
     seed: int = 42
 
 
@@ -149,10 +175,10 @@ class MetaPrototypeParams(_Group):
     n_way: int = Field(default=4, ge=2, description="most classes in an episode")
     episodes: int = Field(default=100, gt=0)
     embedding_dim: int = Field(default=64, gt=0)
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0, le=1)
     reptile: bool = Field(default=False, description="Reptile outer loop around the episodes")
     score: Literal["distance", "nll"] = "distance"
-    max_normals: int = Field(default=1_000, gt=0, description="most clips that are trained on")
+    max_normals: int = Field(default=1_000, ge=2, description="most clips that are trained on")
     seed: int = 42
 
 
@@ -166,11 +192,11 @@ class IsolationForestParams(_Group):
         le=0.5,
         description="sets the forest's own offset, kept in the card; thresholds are ALP's",
     )
-    bearing_hz: dict[str, float] = Field(
+    bearing_hz: dict[Annotated[str, Field(min_length=1)], Annotated[float, Field(gt=0)]] = Field(
         default={}, description="fault frequencies by name (bpfo, bpfi, bsf, ftf); none means estimated"
     )
     shaft_hz: float = Field(default=0.0, ge=0, description="rotation frequency; 0 means estimated")
-    max_normals: int = Field(default=10_000, gt=0)
+    max_normals: int = Field(default=10_000, ge=2)
     seed: int = 42
 
 
@@ -181,23 +207,43 @@ class AutoencoderParams(_Group):
         default="mean", description="mean: time mean of 64 bands; frames: stacked 5 x 128, the field's baseline"
     )
     epochs: int = Field(default=50, gt=0)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    max_normals: int = Field(default=2_000, gt=0, description="most clips that are trained on")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1)
+    max_normals: int = Field(default=2_000, ge=2, description="most clips that are trained on")
     seed: int = 42
 
 
 EngineName = Literal["patch_memory", "memory_bank", "meta_prototype", "isolation_forest", "autoencoder"]
 ENGINE_NAMES: tuple[EngineName, ...] = get_args(EngineName)
+_LETTERS = dict(zip(("A", "B", "C", "L1", "L2"), ENGINE_NAMES, strict=True))
+_RULES = ("auto", "auto+c")
+
+
+def _engine_of(value: Any, rules: tuple[str, ...] = ()) -> str:
+    """The name of an engine that was given by name or letter, or one of the rules that choose an engine."""
+    text = value.strip() if isinstance(value, str) else ""
+    found = _LETTERS.get(text.upper(), text.lower())
+    if found not in (*rules, *ENGINE_NAMES):
+        choices = ", ".join((*rules, *(f"{name} ({letter})" for letter, name in _LETTERS.items())))
+        raise ValueError(f"{value!r} is no engine; choose {choices}")
+    return found
+
+
+def _choice_of(value: Any) -> str:
+    return _engine_of(value, _RULES)
+
+
+_Engine = Annotated[EngineName, BeforeValidator(_engine_of)]
+_Choice = Annotated[Literal["auto", "auto+c"] | EngineName, BeforeValidator(_choice_of)]
 
 
 class ModelParams(_Group):
     """Which engine a section gets, and its settings."""
 
-    engine: Literal["auto", "auto+c"] | EngineName = "auto"
-    pins: dict[str, Literal["auto", "auto+c"] | EngineName] = Field(
+    engine: _Choice = "auto"
+    pins: dict[str, _Choice] = Field(
         default={}, description="engine by customer or customer/package, before `engine`"
     )
-    second_opinions: tuple[EngineName, ...] = Field(
+    second_opinions: tuple[_Engine, ...] = Field(
         default=(), description="engines that score beside the chosen one"
     )
     min_normals: int = Field(default=2, ge=2)
@@ -207,6 +253,11 @@ class ModelParams(_Group):
     meta_prototype: MetaPrototypeParams = MetaPrototypeParams()
     isolation_forest: IsolationForestParams = IsolationForestParams()
     autoencoder: AutoencoderParams = AutoencoderParams()
+
+    @field_validator("second_opinions", mode="before")
+    @classmethod
+    def _one_alone(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
 
 class DecisionParams(_Group):
@@ -249,6 +300,13 @@ class SensitivityParams(_Group):
         default=(12.0, 6.0, 0.0, -6.0, -12.0, -18.0), description="levels relative to the machine, falling"
     )
     seed: int = 42
+
+    @field_validator("levels_db")
+    @classmethod
+    def _not_empty(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value:
+            raise ValueError("name at least one level, such as [6.0], or set sensitivity.enabled to false")
+        return value
 
 
 class ReportParams(_Group):
@@ -313,14 +371,23 @@ def load_params(data_root: Path) -> Params:
 
 
 def with_overrides(params: Params, overrides: Mapping[str, Any]) -> Params:
-    """The parameters with some values replaced, by dotted name: ``{"models.engine": "memory_bank"}``."""
+    """The parameters with some values replaced, by dotted name: ``{"models.engine": "memory_bank"}``.
+
+    Only the tables that the user fills take entries that are not there: ``{"models.pins.acme": "auto"}``.
+    """
     tree = params.model_dump()
     for name, value in overrides.items():
-        *groups, last = name.split(".")
+        if not name:
+            raise ParameterError(
+                f"{value!r} is given to no parameter; write its name before it, for example "
+                "models.engine=memory_bank."
+            )
+        *groups, last = _parts(name)
         branch = tree
         for group in groups:
             branch = branch.get(group, {}) if isinstance(branch, dict) else {}
-        if not isinstance(branch, dict) or last not in branch:
+        entry = ".".join(groups) in _TABLES and bool(last)
+        if not isinstance(branch, dict) or not (entry or last in branch):
             raise ParameterError(f"{name}: there is no such parameter; params.yaml shows them all.")
         branch[last] = value
     try:
@@ -329,8 +396,22 @@ def with_overrides(params: Params, overrides: Mapping[str, Any]) -> Params:
         raise ParameterError(_findings(error)) from error
 
 
+_TABLES = ("models.pins", "models.isolation_forest.bearing_hz")
+
+
+def _parts(name: str) -> list[str]:
+    """A dotted name in parts; an entry of a table is one part, dots and all."""
+    for table in _TABLES:
+        if name.startswith(f"{table}."):
+            return [*table.split("."), name.removeprefix(f"{table}.")]
+    return name.split(".")
+
+
 def _findings(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors()
+    )
 
 
 def read_params(path: Path) -> Params:

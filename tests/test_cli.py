@@ -285,7 +285,8 @@ def test_check_follows_the_parameters_that_are_set(alp, tmp_path):
         ),
         (["--customer", "acme", "--set", "decision.false_alarm_rate"], ["name=value"]),
         (["--customer", "acme", "--set", "decision.false_alarm_rate=["], ["decision.false_alarm_rate=[", "YAML"]),
-        (["--customer", "acme", "--engine", "magic"], ["models.engine", "memory_bank"]),
+        (["--customer", "acme", "--engine", "magic"], ["models.engine: 'magic' is no engine", "memory_bank (B)"]),
+        (["--customer", "acme", "--set", "=3"], ["3 is given to no parameter", "models.engine=memory_bank"]),
     ],
 )
 def test_an_onboarding_that_cannot_be_done_is_told_in_a_line_and_writes_nothing(alp, tmp_path, arguments, words):
@@ -505,6 +506,32 @@ def test_a_recording_that_a_package_would_set_aside_gets_no_score(alp, onboarded
     line = told(result)
     assert str(path) in line
     assert all(word in line for word in words)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_bad_recording_does_not_cost_the_scores_of_the_others(alp, onboarded, recording, tmp_path, as_json):
+    place, _ = onboarded
+    good = [recording("audio/1/test_anomaly_06.wav"), recording("audio/1/test_normal_04.wav")]
+    bad = [tmp_path / "missing.wav", tmp_path / "folder.wav"]
+    bad[1].mkdir()
+    options = ["-s", "acme/fan/1", "--data", place / "data", *["--json"] * as_json]
+    result = alp("score", bad[0], good[0], bad[1], good[1], *options)
+    assert result.code == 2
+    if as_json:
+        assert [row["recording"] for row in result.json] == [str(path) for path in good]
+    else:
+        assert all(path.name in result.out for path in good)
+    missing, folder = result.err.splitlines()
+    assert f"{bad[0]}: no such file" in missing
+    assert f"{bad[1]}: a folder; name the recordings in it" in folder
+
+
+def test_what_ails_the_section_is_said_once(alp, onboarded, recording):
+    place, _ = onboarded
+    paths = [recording("audio/1/test_anomaly_06.wav"), recording("audio/1/test_normal_04.wav")]
+    result = alp("score", *paths, "-s", "acme/fan/2", "--data", place / "data")
+    assert result.code == 2
+    assert "there is no model yet" in told(result)
 
 
 @pytest.mark.slow

@@ -7,7 +7,17 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from alp_assets.errors import ParameterError
-from alp_assets.params import PROJECT, Params, load_params, read_params, with_overrides
+from alp_assets.params import (
+    ENGINE_NAMES,
+    PROJECT,
+    LogmelParams,
+    ModelParams,
+    Params,
+    load_params,
+    read_params,
+    with_overrides,
+)
+from alp_assets.report.text import ENGINE_LETTERS
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +90,20 @@ def test_an_empty_file_means_the_defaults(written, text):
         ("embeddings:\n  logmel:\n    n_fft: 0.5\n", "embeddings.logmel.n_fft"),
         ("run:\n  workers: -1\n", "run.workers"),
         ("quality: 3\n", "quality"),
+        ("embeddings:\n  logmel:\n    fmin_hz: 9000\n", "embeddings.logmel: the bands from fmin_hz 9000"),
+        ("embeddings:\n  logmel:\n    fmin_hz: 500\n    fmax_hz: 500\n", "embeddings.logmel: the bands"),
+        ("embeddings:\n  logmel:\n    fmax_hz: 8001\n", "embeddings.logmel: the bands from fmin_hz 0"),
+        ("embeddings:\n  logmel:\n    n_fft: 160001\n", "embeddings.logmel: n_fft 160001 is longer than a clip"),
+        ("models:\n  memory_bank:\n    max_normals: 1\n", "models.memory_bank.max_normals"),
+        ("models:\n  meta_prototype:\n    max_normals: 1\n", "models.meta_prototype.max_normals"),
+        ("models:\n  isolation_forest:\n    max_normals: 1\n", "models.isolation_forest.max_normals"),
+        ("models:\n  autoencoder:\n    max_normals: 1\n", "models.autoencoder.max_normals"),
+        ("models:\n  meta_prototype:\n    learning_rate: 2\n", "models.meta_prototype.learning_rate"),
+        ("models:\n  autoencoder:\n    learning_rate: 2\n", "models.autoencoder.learning_rate"),
+        ("models:\n  isolation_forest: {bearing_hz: {bpfo: 0}}\n", "models.isolation_forest.bearing_hz.bpfo"),
+        ("models:\n  isolation_forest: {bearing_hz: {87: 87}}\n", "models.isolation_forest.bearing_hz.87"),
+        ("models:\n  isolation_forest: {bearing_hz: {'': 87}}\n", "models.isolation_forest.bearing_hz"),
+        ("sensitivity:\n  levels_db: []\n", "sensitivity.levels_db: name at least one level"),
     ],
 )
 def test_an_unknown_name_or_an_impossible_value_is_refused_by_its_name(written, text, name):
@@ -125,6 +149,49 @@ def test_a_channel_is_a_number_or_the_average(channel):
     assert with_overrides(Params(), {"clips.channel": channel}).clips.channel == channel
 
 
+def test_the_longest_window_is_a_clip_and_the_highest_band_what_clips_hold():
+    from alp_assets.audio.standardize import CLIP_SAMPLES, CLIP_SECONDS
+
+    params = LogmelParams(n_fft=CLIP_SAMPLES, fmax_hz=CLIP_SAMPLES / CLIP_SECONDS / 2)
+    with pytest.raises(ValidationError):
+        LogmelParams(n_fft=params.n_fft + 1)
+    with pytest.raises(ValidationError):
+        LogmelParams(fmax_hz=params.fmax_hz + 1)
+
+
+class TestEngines:
+    """Engines by name or letter."""
+
+    @pytest.mark.parametrize(("letter", "name"), zip(("A", "B", "C", "L1", "L2"), ENGINE_NAMES, strict=True))
+    def test_letters_are_names(self, letter, name):
+        assert ENGINE_LETTERS[name] == letter
+        for given in (letter, letter.lower(), name):
+            models = ModelParams(engine=given, pins={"acme": given}, second_opinions=[given])
+            assert (models.engine, models.pins, models.second_opinions) == (name, {"acme": name}, (name,))
+
+    @pytest.mark.parametrize("rule", ["auto", "auto+c", "auto+C"])
+    def test_rules_choose_and_are_no_second_opinion(self, rule):
+        models = ModelParams(engine=rule, pins={"acme": rule})
+        assert models.engine == models.pins["acme"] == rule.lower()
+        with pytest.raises(
+            ParameterError, match=r"second_opinions\.0: .* is no engine; choose patch_memory \(A\)"
+        ):
+            with_overrides(Params(), {"models.second_opinions": [rule]})
+
+    @pytest.mark.parametrize("given", ["x", "", 3, None, ["B"]])
+    def test_an_unknown_engine_is_one_readable_error(self, given):
+        choices = "auto, auto+c, patch_memory (A), memory_bank (B), meta_prototype (C), isolation_forest (L1), "
+        told = f"{given!r} is no engine; choose {choices}autoencoder (L2)"
+        for name, value in (("models.engine", given), ("models.pins", {"acme": given})):
+            with pytest.raises(ParameterError) as caught:
+                with_overrides(Params(), {name: value})
+            assert str(caught.value) == f"{name}{'.acme' * (name == 'models.pins')}: {told}"
+
+    def test_one_second_opinion_needs_no_list(self):
+        changed = with_overrides(Params(), {"models.second_opinions": "isolation_forest"})
+        assert changed.models.second_opinions == ("isolation_forest",)
+
+
 class TestWherefrom:
     """$ALP_PARAMS, else the data root, else the checkout."""
 
@@ -162,12 +229,34 @@ class TestOverrides:
         assert params == Params()
 
     @pytest.mark.parametrize(
-        "name", ["quality.max_chanels", "nothing", "", "run.workers.deep", "qualiti.max_channels"]
+        "name",
+        [
+            "quality.max_chanels",
+            "nothing",
+            "run.workers.deep",
+            "qualiti.max_channels",
+            "models.pins.",
+            "models.pinz.acme",
+            "synth.speed",
+        ],
     )
     def test_an_unknown_name_is_refused(self, name):
         with pytest.raises(ParameterError, match="no such parameter") as caught:
             with_overrides(Params(), {name: 1})
         assert str(caught.value).startswith(f"{name}: ")
+
+    def test_a_value_without_a_name_is_refused(self):
+        with pytest.raises(ParameterError, match="3 is given to no parameter; write its name before it"):
+            with_overrides(Params(), {"": 3})
+
+    def test_tables_take_entries_that_are_not_there(self):
+        table = "models.isolation_forest.bearing_hz"
+        given = {"models.pins.acme": "autoencoder", "models.pins.acme/pump-1": "B", f"{table}.no.1": 87}
+        models = with_overrides(Params(), given).models
+        assert models.pins == {"acme": "autoencoder", "acme/pump-1": "memory_bank"}
+        assert models.isolation_forest.bearing_hz == {"no.1": 87.0}
+        again = with_overrides(with_overrides(Params(), given), {"models.pins.acme": "auto"}).models
+        assert again.pins == {"acme": "auto", "acme/pump-1": "memory_bank"}
 
     def test_an_impossible_value_is_refused_by_its_name(self):
         with pytest.raises(ParameterError, match=r"decision\.false_alarm_rate"):

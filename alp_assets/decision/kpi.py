@@ -278,7 +278,8 @@ def _text(
         missing = " or ".join(_adjective(label) for label, count in counts.items() if not count)
         start = f"{name}: {agreed}. It cannot be shown: no test clip is labelled {missing}."
         least = _wish(more)
-        return f"{start} At least {least} would be needed, if none of them went wrong." if least else start
+        wish = f" At least {least} would be needed to show that it is met, if none of them went wrong."
+        return start + wish if least else start
     low, high = found.interval
     start = (
         f"{name}: {_figure(found.value)} ({confidence:.0%} interval {_figure(low)} to {_figure(high)}, from "
@@ -286,9 +287,9 @@ def _text(
     )
     if status != "cannot be shown":
         return f"{start}: {status}."
-    wish = _wish(more)
+    wish, tends = _wish(more), _status(kpi, (found.value, found.value))
     remedy = (
-        f"About {wish} would settle it if the figure stayed as it is."
+        f"About {wish} would show that it is {tends} if the figure stayed as it is."
         if wish
         else f"It is so near the target that {MOST_CLIPS:,} labelled clips would not settle it."
     )

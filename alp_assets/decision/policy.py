@@ -23,7 +23,7 @@ from alp_assets.decision.threshold import (
 from alp_assets.params import DecisionParams
 
 _MOST = 0.5
-"""No policy lets more than every second normal clip be above."""
+"""However many alarms a day are asked for, no more than every second normal clip may be above."""
 
 _CLIP_SECONDS = 10
 
@@ -52,6 +52,10 @@ def set_threshold(
     alone (``gamma``: with its own distribution). ``conformal`` guarantees and hence does not use
     persistence: it stays at the highest score. The note tells every such case.
 
+    A fitted tail never lowers the threshold under the highest score. Where it would, the highest score stands
+    and promises no more than it bears, 1 / (n + 1), since the tail does not speak for it. ``extrapolated`` are
+    only thresholds beyond the highest score of the domain whose threshold stands.
+
     Domains are taken one by one and the highest threshold stands: of a live clip nobody says from which
     domain it is, and the highest is the lowest single one that keeps the promise in each of them.
 
@@ -67,7 +71,7 @@ def set_threshold(
     scores = {name: np.asarray(scores_by_domain[name], np.float64) for name in counts}
     task = _Task(params, CLIPS_PER_DAY * params.duty_cycle, scores, counts)
     if all(supports(count, task.asked) for count in counts.values()):
-        return task.result(task.asked, None, "")
+        return task.plain()
     if params.beyond_support == "extrapolate":
         return task.extrapolate()
     if params.policy == "conformal":
@@ -77,11 +81,19 @@ def set_threshold(
 
 @dataclass(frozen=True)
 class _Domain:
-    """What one domain alone would get."""
+    """What one domain alone would get.
+
+    Attributes:
+        value: the score.
+        promised: share of its normals expected above.
+        extrapolated: whether a fitted tail puts it beyond the highest score.
+        words: what there is to say of a highest score that stands for want of anything higher, or nothing.
+    """
 
     value: float
     promised: float
-    extrapolated: bool
+    extrapolated: bool = False
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,17 +120,32 @@ class _Task:
     def weak(self, rate: float) -> dict[str, int]:
         return {name: count for name, count in self.counts.items() if not supports(count, rate)}
 
+    def plain(self) -> Threshold:
+        """What was asked, which all domains bear."""
+        return self.result(self.asked, None, self.capped, self.domains(self.asked))
+
+    @property
+    def capped(self) -> str:
+        """In words that more alarms are asked for than every second clip may raise, or nothing."""
+        number = self.params.alarms_per_day
+        if self.params.policy != "alarms_per_day" or number <= _MOST * self.clips_per_day:
+            return ""
+        alarms = "alarm a day is" if number == 1 else "alarms a day are"
+        return (
+            f"{number:g} false {alarms} more than every second of {_amount(self.clips_per_day)} clips a day: "
+            f"the threshold is the one that every second normal clip may be above."
+        )
+
     def extrapolate(self) -> Threshold:
         """Where the normals end, a fitted tail goes on."""
-        return self.result(
-            self.asked, None, f"{weakness(self.weak(self.asked))}, and {self.wanted} was asked for."
-        )
+        note = f"{weakness(self.weak(self.asked))}, and {self.wanted} was asked for."
+        return self.result(self.asked, None, note, self.domains(self.asked))
 
     def stay(self) -> Threshold:
         """The highest scores, and what they bear."""
         weak = self.weak(self.asked)
         note = f"{weakness(weak)}; the threshold is their highest score. {needed(self.asked)}"
-        return self.result(self.asked, None, note, tail=False)
+        return self.result(self.asked, None, note, self.domains(self.asked, tail=False))
 
     def persist(self) -> Threshold:
         """Several clips together, at a rate that the normals bear if there is one."""
@@ -129,40 +156,46 @@ class _Task:
         if rule is None:
             rule = (window, window)
             rate = clip_rate(self.asked, rule)
+        found = self.domains(rate, rule)
         note = (
             f"{weakness(weak)}, and {self.wanted} was asked for. So an alarm is raised only when {rule[0]} of "
             f"{rule[1]} clips in a row ({rule[1] * _CLIP_SECONDS} s) are above the threshold, which "
-            f"{percent(rate)} of normal clips may be. {_ALIKE}. {needed(self.asked)[:-1]} without this rule."
+            f"{percent(_promised(found))} of normal clips may be. {_ALIKE}. {needed(self.asked)[:-1]} without "
+            f"this rule."
         )
-        return self.result(rate, rule, note)
+        return self.result(rate, rule, note, found)
 
-    def result(self, rate: float, rule: Rule | None, note: str, *, tail: bool = True) -> Threshold:
-        """The thresholds at a rate for each clip, with a tail for the domains that do not support it."""
-        weak = self.weak(rate)
-        found = {name: self._domain(name, rate, rule, tail=tail) for name in self.counts}
-        promised = max(domain.promised for domain in found.values())
-        extrapolated = any(domain.extrapolated for domain in found.values())
+    def result(self, rate: float, rule: Rule | None, note: str, found: Mapping[str, _Domain]) -> Threshold:
+        """The highest threshold of the domains found at a rate for each clip, and what there is to say."""
+        highest = max(found, key=lambda name: found[name].value)
+        promised = _promised(found)
         notes = [note] if note else []
-        if extrapolated:
-            where = " and ".join(name for name, domain in sorted(found.items()) if domain.extrapolated)
-            notes.append(
-                f"The threshold for {where} is extrapolated: it lies where a fitted tail puts "
-                f"{percent(rate)} of normal clips, beyond every normal heard. Nothing measured bears it out."
-            )
-        if tail and any(not found[name].extrapolated for name in weak):
-            notes.append(
-                f"Their scores are too few or too much alike to fit a tail, so their highest stands for "
-                f"{percent(promised)}."
-            )
-        alarms = self.clips_per_day * alarm_rate(promised, rule)
+        for name, domain in sorted(found.items()):
+            if domain.extrapolated and name == highest:
+                notes.append(
+                    f"The threshold for {name} is extrapolated: it lies where a fitted tail puts "
+                    f"{percent(rate)} of normal clips, beyond every {name} normal heard. Nothing measured "
+                    f"bears it out."
+                )
+            elif domain.extrapolated:
+                notes.append(
+                    f"For {name} alone it would be extrapolated, to less than the threshold for {highest}; what "
+                    f"is promised of {name} rests on a fitted tail."
+                )
+            elif domain.words:
+                notes.append(domain.words)
+        share = alarm_rate(promised, rule)
+        alarms = self.clips_per_day * share
         if notes:
-            notes.append(f"Expected: about {_amount(alarms)} false alarms a day.")
+            amount = _amount(alarms)
+            more = ", more than was asked for" if share > self.asked * (1 + 1e-6) else ""
+            notes.append(f"Expected: about {amount} false alarm{'s' * (amount != '1')} a day{more}.")
         return Threshold(
-            value=max(domain.value for domain in found.values()),
+            value=found[highest].value,
             asked=self.asked,
             promised=promised,
-            supported=not weak,
-            extrapolated=extrapolated,
+            supported=not self.weak(rate),
+            extrapolated=found[highest].extrapolated,
             policy=self.params.policy,
             persistence=rule,
             alarms_per_day=alarms,
@@ -172,19 +205,41 @@ class _Task:
             by_domain={name: domain.value for name, domain in found.items()},
         )
 
+    def domains(self, rate: float, rule: Rule | None = None, *, tail: bool = True) -> dict[str, _Domain]:
+        """The threshold of each domain at a rate for each clip, with a tail for those that do not support it."""
+        return {name: self._domain(name, rate, rule, tail=tail) for name in self.counts}
+
     def _domain(self, name: str, rate: float, rule: Rule | None, *, tail: bool) -> _Domain:
         scores, count = self.scores[name], self.counts[name]
         if supports(count, rate):
             policy = "alarms_per_day" if rule and self.params.policy == "quantile" else self.params.policy
-            return _Domain(_WITHIN[policy](scores, rate), rate, False)
-        highest = float(scores.max())
-        beyond = None
-        if tail:
-            fitted = _gamma(scores, rate) if self.params.policy == "gamma" else tail_value(scores, rate, count)
-            beyond = fitted if len(np.unique(scores)) > 1 else None
+            return _Domain(_WITHIN[policy](scores, rate), rate)
+        highest, borne = float(scores.max()), 1 / (count + 1)
+        if not tail:
+            return _Domain(highest, borne)
+        beyond = self._beyond(scores, rate, count)
         if beyond is None:
-            return _Domain(highest, 1 / (count + 1), False)
-        return _Domain(max(beyond, highest), rate, True)
+            words = (
+                f"The {name} scores are too few or too much alike to fit a tail, so their highest stands for "
+                f"{percent(borne)}."
+            )
+            return _Domain(highest, borne, words=words)
+        if beyond > highest:
+            return _Domain(beyond, rate, extrapolated=True)
+        words = (
+            f"For {name} a fitted tail puts the threshold below the highest normal heard, which stands for "
+            f"{percent(borne)}."
+        )
+        return _Domain(highest, borne, words=words)
+
+    def _beyond(self, scores: Scores, rate: float, count: int) -> float | None:
+        if len(np.unique(scores)) < 2:
+            return None
+        return _gamma(scores, rate) if self.params.policy == "gamma" else tail_value(scores, rate, count)
+
+
+def _promised(found: Mapping[str, _Domain]) -> float:
+    return max(domain.promised for domain in found.values())
 
 
 def _amount(number: float) -> str:

@@ -25,7 +25,7 @@ class Threshold:
         asked: false-alarm rate for each clip that was asked for, or that the alarms in a day come to.
         promised: share of normal clips expected above ``value``.
         supported: whether the calibration scores bear what was asked, without a fitted tail.
-        extrapolated: whether ``value`` lies where no calibration score does, by a fitted tail.
+        extrapolated: whether ``value`` lies where no score of its domain does, by a fitted tail.
         policy: name of the policy that set it.
         persistence: (k, n) when only k clips of n in a row that are above raise an alarm, else ``None``.
         alarms_per_day: false alarms expected in a day at ``promised``, with ``persistence``.

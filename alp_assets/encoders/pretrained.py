@@ -31,6 +31,7 @@ _ARCHITECTURE = {"ast": AST, "beats": BEATS}
 _loading = threading.Lock()
 """Loading changes settings of transformers and torch for a while: sections in several threads take turns."""
 
+_DEFAULT_POOLED = PretrainedParams().pooled_layers
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
@@ -56,9 +57,10 @@ class PretrainedEncoder:
     """The layers of one checkpoint.
 
     ``patches`` is (layers, bands, time, values), float16; ``pooled`` is (bands, values), float32: the means
-    over time of the pooled layers, one after the other. A sound shorter than ten seconds is repeated from
-    its start. Batches are always full (a short one is filled up with its last sound), so that what else is
-    encoded cannot change the order in which a clip's numbers are summed.
+    over time of the pooled layers, one after the other. A checkpoint that lacks some of the default pooled
+    layers has no ``pooled``. A sound shorter than ten seconds is repeated from its start. Batches are always
+    full (a short one is filled up with its last sound), so that what else is encoded cannot change the order
+    in which a clip's numbers are summed.
     """
 
     def __init__(self, name: str, params: PretrainedParams, checkpoint: Checkpoint) -> None:
@@ -66,9 +68,11 @@ class PretrainedEncoder:
         self.plan = plan_of(checkpoint)
         depth = self.plan.depth
         self.layers = params.layers or tuple(range(1, max(depth, 2)))
-        self.pooled_layers = params.pooled_layers
+        too_shallow = params.pooled_layers == _DEFAULT_POOLED and max(_DEFAULT_POOLED) > depth
+        self.pooled_layers = () if too_shallow else params.pooled_layers
         _refuse_layers(name, depth, self.layers, "layers")
-        _refuse_layers(name, depth, self.pooled_layers, "pooled_layers")
+        if not too_shallow:
+            _refuse_layers(name, depth, self.pooled_layers, "pooled_layers")
         self.placement = place(params.precision)
         self.batch = params.batch or clips_at_a_time(self.placement, self.plan.bytes_per_clip)
         self._checkpoint = checkpoint
@@ -81,10 +85,9 @@ class PretrainedEncoder:
         """The shapes of one clip's embeddings."""
         bands, time = self.plan.grid
         values = self.plan.values
-        shapes: dict[View, tuple[int, ...]] = {
-            "patches": (len(self.layers), bands, time, values),
-            "pooled": (bands, values * len(self.pooled_layers)),
-        }
+        shapes: dict[View, tuple[int, ...]] = {"patches": (len(self.layers), bands, time, values)}
+        if self.pooled_layers:
+            shapes["pooled"] = (bands, values * len(self.pooled_layers))
         return shapes
 
     @property
@@ -100,7 +103,13 @@ class PretrainedEncoder:
         }
 
     def encode(self, sounds: Sequence[Sound], views: Sequence[View]) -> dict[View, FloatArray]:
-        """Each of the views; only layers up to the highest that they need are computed."""
+        """Each of the views; only layers up to the highest that they need are computed.
+
+        Raises:
+            ParameterError: the model has not the layers of a view.
+        """
+        if "pooled" in views and not self.pooled_layers:
+            _refuse_layers(self.name, self.plan.depth, _DEFAULT_POOLED, "pooled_layers")
         found = {view: np.empty((len(sounds), *self.views[view]), dtype_of(view)) for view in views}
         wanted: set[int] = set()
         wanted |= set(self.layers) if "patches" in found else set()
@@ -144,8 +153,10 @@ def _refuse_layers(name: str, depth: int, layers: tuple[int, ...], parameter: st
     outside = [layer for layer in layers if layer > depth]
     if outside or not layers:
         raise ParameterError(
-            f"embeddings.pretrained.{parameter}: {', '.join(map(str, outside)) or 'none'}; {name} has layers 1 "
-            f"to {depth}, of which at least one is needed."
+            f"embeddings.pretrained.{parameter}: {name} has no layer {', '.join(map(str, outside))}; name layers "
+            f"between 1 and {depth}."
+            if outside
+            else f"embeddings.pretrained.{parameter}: none; name layers of {name} between 1 and {depth}."
         )
 
 

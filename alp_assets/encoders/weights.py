@@ -27,8 +27,8 @@ from alp_assets.encoders.checkpoint import (
 )
 from alp_assets.encoders.device import Placement
 from alp_assets.encoders.plans import plan_of
-from alp_assets.errors import WeightsMissing
-from alp_assets.files import replaced_folder, write_json
+from alp_assets.errors import AlpError, WeightsMissing
+from alp_assets.files import read_json, replaced_folder, write_json
 from alp_assets.params import PretrainedParams
 
 FOLDER = "weights"
@@ -52,6 +52,14 @@ class Found:
     content_hash: str = ""
     bytes: int = 0
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class Added:
+    """Where a checkpoint lies after it was added, and whether the same one lay there before."""
+
+    folder: Path
+    already_there: bool
 
 
 def find_weights(name: str, params: PretrainedParams, data_root: Path) -> Path | None:
@@ -87,15 +95,22 @@ def source_of(name: str, params: PretrainedParams) -> str:
     return {"ast": params.ast, "beats": params.beats}[name]
 
 
-def add_weights(source: str, data_root: Path, name: str | None = None) -> Path:
+def add_weights(source: str, data_root: Path, name: str | None = None, *, replace: bool = False) -> Path:
+    """The folder that ``bring_in`` leaves a checkpoint in."""
+    return bring_in(source, data_root, name, replace=replace).folder
+
+
+def bring_in(source: str, data_root: Path, name: str | None = None, *, replace: bool = False) -> Added:
     """Bring a checkpoint into ``<data root>/weights/<name>``, checked and with checksums.
 
     ``source`` is a folder, a BEATs ``.pt`` file (kept as safetensors) or a hub id. Without a name an AST
-    becomes ``ast``, a BEATs ``beats``, and every other what its source is called. What lay there before is
-    replaced; a failure leaves it as it was.
+    becomes ``ast``, a BEATs ``beats``, and every other what its source is called. The same checkpoint there
+    stays, or is mended where it was damaged; another one gives way only where ``replace`` says so. A failure
+    leaves all as it was.
 
     Raises:
         WeightsMissing: it cannot be had, or is no whole checkpoint of an audio encoder.
+        AlpError: another checkpoint is there, and ``replace`` does not say that it may go.
     """
     path = Path(source).expanduser()
     if not path.exists() and not _HUB_ID.fullmatch(source):
@@ -106,11 +121,20 @@ def add_weights(source: str, data_root: Path, name: str | None = None) -> Path:
         model = _fetch(source, path, incoming)
         found = _tried(incoming, source)
         target = data_root / FOLDER / (name or _NAME_OF.get(found.architecture) or slug(model))
+        there, whole = _hash_there(target)
+        if whole and there == found.content_hash:
+            return Added(target, already_there=True)
+        if there and there != found.content_hash and not replace:
+            raise AlpError(
+                f"{target}: another checkpoint is there (sha256 {there[:12]}; {source} has "
+                f"{found.content_hash[:12]}). Models fitted with it can no longer score once it is gone. Give "
+                "this one another folder with --name, or replace the other with --replace."
+            )
         _write_card(incoming, found, source, model)
         with replaced_folder(target) as part:
             for file in incoming.iterdir():
                 os.replace(file, part / file.name)
-    return target
+    return Added(target, already_there=False)
 
 
 def download(name: str, params: PretrainedParams, data_root: Path) -> Path:
@@ -204,6 +228,18 @@ def _tried(incoming: Path, source: str) -> Checkpoint:
     except WeightsMissing as error:
         raise WeightsMissing(str(error).replace(str(incoming), source)) from error
     return found
+
+
+def _hash_there(folder: Path) -> tuple[str, bool]:
+    """The hash of the checkpoint that a folder was made for, empty where it had none, and whether it is whole."""
+    try:
+        return read_checkpoint(folder).content_hash, True
+    except WeightsMissing:
+        try:
+            card = read_json(folder / CARD)
+        except (FileNotFoundError, ValueError):
+            return "", False
+    return str(card.get("hash", "")) if isinstance(card, dict) else "", False
 
 
 def _convert(path: Path, into: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,11 @@ class StoredModel:
     card: dict[str, Any]
 
 
-def save_model(folder: Path, model: Model, engine: str, card: dict[str, Any]) -> None:
-    """Write weights and card. The card gains the engine, its settings and the checksum of the weights."""
+def save_model(folder: Path, model: Model, engine: str, card: dict[str, Any], beside: Sequence[str] = ()) -> None:
+    """Write weights and card. The card gains the engine, its settings and the checksums of the files.
+
+    ``beside`` names files that lie in the folder already and belong to the model.
+    """
     weights = write_tensors(folder, model)
     write_json(
         folder / CARD_FILE,
@@ -38,7 +42,7 @@ def save_model(folder: Path, model: Model, engine: str, card: dict[str, Any]) ->
             "format": FORMAT,
             "engine": engine,
             "settings": model.settings,
-            "files": {MODEL_FILE: sha256_of(weights)},
+            "files": {path.name: sha256_of(path) for path in (weights, *(folder / name for name in beside))},
         },
     )
 
@@ -73,8 +77,9 @@ def load_model(folder: Path) -> StoredModel:
             raise ModelCorrupt(
                 f"{folder}: format {card['format']} is not {FORMAT}, which this version reads. {mend}"
             )
-        if sha256_of(weights) != card["files"][MODEL_FILE]:
-            raise ModelCorrupt(f"{weights}: the bytes do not match the checksum in {CARD_FILE}. {mend}")
+        for name, checksum in {MODEL_FILE: card["files"][MODEL_FILE], **card["files"]}.items():
+            if sha256_of(folder / name) != checksum:
+                raise ModelCorrupt(f"{folder / name}: the bytes do not match the checksum in {CARD_FILE}. {mend}")
         engine = make_engine(card["engine"], ModelParams())
         return StoredModel(engine.restore(load_file(weights), card["settings"]), card)
     except FileNotFoundError as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alp_assets.report import text
-from alp_assets.report.model import ClipView, ReportView, SectionView
+from alp_assets.report.model import KPI_STATUSES, ClipView, ReportView, SectionView
 from alp_assets.report.plots import picture_size, score_histogram, spectrogram
 
 SET_ASIDE_SHOWN = 500
@@ -28,9 +30,15 @@ def render_report(view: ReportView) -> str:
         "scored": sum(section.scored for section in view.sections),
         "flagged": sum(section.flagged for section in view.sections),
         "scored_clips": sum(len(section.test_decisions) for section in view.sections),
-        "agreed": [section.kpi for section in view.sections if section.kpi],
+        "agreed": _agreed(view.sections),
     }
     return text.render("report.html.j2", values)
+
+
+def _agreed(sections: Sequence[SectionView]) -> dict[str, int]:
+    """How many sections have each KPI status; nothing where none has any."""
+    found = Counter(section.kpi.status for section in sections if section.kpi)
+    return {status: found[status] for status in KPI_STATUSES} if found else {}
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,10 @@ class _SectionPage:
     kept: str
     rule: str
     expected: str
+    extrapolation: str
+    unheard: str
+    enough: str
+    held_out: str
     map_legend: str
     histogram: str
     clips: tuple[_ClipPage, ...]
@@ -69,6 +81,10 @@ def _section_page(position: int, section: SectionView) -> _SectionPage:
         kept=text.kept(section),
         rule=text.alarm_rule(section),
         expected=text.expected_alarms(section),
+        extrapolation=text.extrapolation(section),
+        unheard=text.unheard(section),
+        enough=text.enough_caught(section),
+        held_out=text.held_out(section),
         map_legend=text.map_legend(section),
         histogram=_data_uri("image/svg+xml", score_histogram(section)) if has_scores else "",
         clips=tuple(_clip_page(clip) for clip in section.top),

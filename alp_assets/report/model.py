@@ -43,6 +43,9 @@ class KpiView:
 class HeardView:
     """What a model would hear of one kind of synthetic anomaly, put into so many ``clips``.
 
+    ``tried`` is how many held-out clips there were, of which those that the threshold flags as they are were left
+    out; None where that is not known. Without ``clips`` nothing could be measured, and ``text`` says why.
+
     ``caught_at_db`` is the faintest level at which the threshold catches as many as it must, None where it does
     so at no level. ``shares`` are pairs of a level that was tried and the share that was caught there, plainest
     first. Levels are dB relative to the machine's own sound; of the kind ``dropout`` they say how far it sinks.
@@ -52,6 +55,8 @@ class HeardView:
     caught_at_db: float | None
     shares: tuple[tuple[float, float], ...]
     clips: int
+    tried: int | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,7 @@ class SectionView:
     ``model_origin`` is the package that the champion was fitted on. ``promised_false_alarm_rate`` is the rate
     that the calibration scores support; ``promise_supported`` is false where they are too few for the rate
     that was asked for, and ``promise_note`` then says so. A clip is flagged when its score is above
-    ``threshold``, which ``policy`` set; ``extrapolated`` where it lies beyond what normals have shown. The alarm
+    ``threshold``, which ``policy`` set; ``extrapolated`` where a fitted tail set it. The alarm
     rings when k of the last n clips are flagged, ``persistence`` (k, n), or at each flagged clip where that is
     None; ``alarms_per_day`` is how often a healthy machine is expected to ring it.
     ``observed_*`` count normals that the model had not seen and how many of them were flagged;

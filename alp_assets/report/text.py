@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,16 @@ def promise(section: SectionView) -> str:
     above = f"{least} {percent(rate)} of normal clips are above the threshold"
     if section.extrapolated:
         return f"{above}, if a curve fitted to the normals holds beyond them"
-    return above if section.promise_supported else f"{above}; so few normals support no lower rate"
+    return above if section.promise_supported else f"{above}; the normals are too few for what was asked"
+
+
+def extrapolation(section: SectionView) -> str:
+    """What it means that a threshold is extrapolated; empty where it is not."""
+    if not section.extrapolated or section.threshold is None:
+        return ""
+    beyond = section.threshold > max(section.calibration_scores, default=math.inf)
+    where = "It lies beyond every normal clip heard so far" if beyond else "A fitted tail set it"
+    return f"{where}: its promise is a guess until more normals come."
 
 
 def alarm_rule(section: SectionView) -> str:
@@ -180,6 +190,43 @@ def strength(kind: str, db: float) -> str:
     )
 
 
+def unheard(section: SectionView) -> str:
+    """Why there is nothing to say of what a model would hear; empty where there is."""
+    if not section.hears:
+        return "It was not measured when this model was made."
+    if section.hears[0].clips:
+        return ""
+    why = section.hears[0].text or "nothing could be measured: no held-out normal clip was below the threshold"
+    return f"{why[:1].upper()}{why[1:]}."
+
+
+def enough_caught(section: SectionView) -> str:
+    """How many of the clips must be caught for a fault to count as heard."""
+    clips = section.hears[0].clips if section.hears else 0
+    least = math.ceil(section.caught_share * clips - 1e-9)
+    if least == clips:
+        return "the one clip that was tried" if clips == 1 else f"all {count(clips)} clips"
+    return f"{count(least)} of {count(clips)} clips"
+
+
+def caught(share: float, clips: int) -> str:
+    """A share of so many clips as a count."""
+    return f"{share * clips:.0f} of {count(clips)}"
+
+
+def held_out(section: SectionView) -> str:
+    """How many of the held-out clips the threshold flags as they are; empty where that is not known."""
+    tried = section.hears[0].tried if section.hears else None
+    if tried is None:
+        return ""
+    above = tried - section.hears[0].clips
+    normals = f"held-out normal{'' if tried == 1 else 's'}"
+    if not above:
+        return f"None of {count(tried)} {normals} was above the threshold as it is."
+    were = "was above the threshold as it is and" if above == 1 else "were above the threshold as they are and"
+    return f"{count(above)} of {count(tried)} {normals} {were} {'was' if above == 1 else 'were'} left out."
+
+
 def map_legend(section: SectionView) -> str:
     """How to read the anomaly maps of the shown clips; empty where there are none."""
     maps = [clip.anomaly_map for clip in section.top if clip.anomaly_map is not None]
@@ -244,7 +291,7 @@ def environment() -> Environment:
     )
     made.filters.update(number=number, fixed=fixed, count=count, percent=percent, size=size, engine=engine)
     made.filters.update(threshold_policy=threshold_policy, fault=fault, level=level)
-    made.globals.update(strength=strength)
+    made.globals.update(strength=strength, caught=caught)
     made.tests["finding_group"] = lambda finding: finding.count > 1
     return made
 

@@ -163,7 +163,8 @@ def _refuse_missing_views(encoder: Encoder, views: Sequence[View]) -> None:
     if missing:
         raise ParameterError(
             f"embeddings.encoder: {encoder.name} has no {' or '.join(missing)}, which an engine "
-            f"needs; it has {', '.join(encoder.views)}. Choose another encoder or engine."
+            f"needs; it has {', '.join(encoder.views)}. Choose another encoder or engine, or "
+            "layers that the model has."
         )
 
 

@@ -26,7 +26,7 @@ from alp_assets.stages.corpus import Census, Corpus, Shelf
 from alp_assets.stages.hearing import hearing
 from alp_assets.stages.metadata import read_metadata
 from alp_assets.stages.package import PackageFolder, write_summary
-from alp_assets.stages.summary import Summary
+from alp_assets.stages.summary import Gate, Summary
 from alp_assets.stages.upload import read_receipt
 from schemas.sections import Section
 
@@ -176,7 +176,11 @@ class _SectionFit:
         return Situation(*counts, self.encoder, census.conditions, recordings)
 
     def _refuse_too_few(self, census: Census) -> None:
+        from alp_assets.registry.registry import Registry
+
         if not census.table["own"].any():
+            if Registry(self.shelf.folder.data_root).champion(self.section):
+                raise TooFewNormals("no normals in this package; the machine's present model scores it")
             raise TooFewNormals("no normals yet: send 3 to 10 normal recordings of this machine")
         count, least = len(census.table), self.params.models.min_normals
         if count < least:
@@ -188,8 +192,8 @@ class _SectionFit:
         corpus = self.shelf.gather(census, engine, feature)
         model = engine.fit(corpus.normals)
         scores = engine.calibrate(corpus.normals)
-        save_model(place, model, engine.name, self._card(corpus))
         value = self._save_threshold(place, corpus, scores)
+        save_model(place, model, engine.name, self._card(corpus), beside=[THRESHOLD_FILE])
         if self.params.sensitivity.enabled and place == self.place:
             heard = hearing(self.shelf, corpus, engine, feature, value, self.params)
             write_json(place / SENSITIVITY_FILE, heard)
@@ -232,6 +236,8 @@ class _SectionFit:
     def _save_threshold(self, place: Path, corpus: Corpus, scores: Scores) -> float:
         """Set the threshold from the normals that got a calibration score; its value."""
         got = np.isfinite(scores)
+        if not got.any():
+            raise EngineUnfit("its scores of the normals are not numbers. Choose other settings of the engine.")
         domains, recordings = corpus.normals.domains[got], corpus.normals.recordings[got]
         by_domain = {name: scores[got][domains == name] for name in (SOURCE, TARGET)}
         counts = {name: len(set(recordings[domains == name].tolist())) for name in by_domain}
@@ -273,4 +279,15 @@ def _summary(plans: list[Plan], part: Path, sections: list[Section]) -> Summary:
         "without_model": len(plans) - fitted,
         "normals": sum(plan.source_normals + plan.target_normals for plan in plans),
     }
-    return Summary("models", figures, (), {"sections": pd.DataFrame(rows)})
+    return Summary("models", figures, (_earlier_normals(plans),), {"sections": pd.DataFrame(rows)})
+
+
+def _earlier_normals(plans: list[Plan]) -> Gate:
+    """Whether the normals of the customer's earlier packages could be used."""
+    left = {plan.section: plan.left_out for plan in plans if plan.left_out}
+    figures: dict[str, int | float | str] = {"sections": len(plans), "without_earlier": len(left)}
+    if not left:
+        return Gate("earlier_normals", "passed", "No normals of earlier packages were left out.", figures)
+    named = "; ".join(f"{name} without those of {', '.join(reasons)}" for name, reasons in left.items())
+    text = f"Normals of earlier packages were left out: {named}. Then run the stage models of this package again."
+    return Gate("earlier_normals", "warned", text, figures)

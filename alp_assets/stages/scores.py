@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from alp_assets.engines.store import CARD_FILE
 from alp_assets.errors import ModelCorrupt, ModelUnsuited
 from alp_assets.files import read_json, write_csv, write_json
 from alp_assets.interop.dcase import write_dcase
@@ -130,7 +131,10 @@ def _score_section(folder: PackageFolder, section: Section, clips: pd.DataFrame,
             plan = read_plan(folder.stage("models") / section.folder)
             return _cannot(section, chosen, plan["reason"])
         loaded, opinions = load_serving(folder, serving)
-    except (ModelCorrupt, ModelUnsuited) as error:
+    except ModelCorrupt as error:
+        own_model = (folder.stage("models") / section.folder / CARD_FILE).is_file()
+        return _cannot(section, chosen, str(error), damaged=own_model)
+    except ModelUnsuited as error:
         return _cannot(section, chosen, str(error))
     own = serving.package == folder.package
     table = score_clips(loaded, chosen, own=own, params=params.decision)
@@ -152,7 +156,7 @@ def _all_opinions(found: list[SectionScores]) -> pd.DataFrame:
     return pd.concat(parts) if parts else pd.DataFrame(columns=list(OPINION_COLUMNS))
 
 
-def _cannot(section: Section, chosen: pd.DataFrame, reason: str) -> SectionScores:
+def _cannot(section: Section, chosen: pd.DataFrame, reason: str, *, damaged: bool = False) -> SectionScores:
     entry = {
         "section": str(section),
         "machine_type": section.machine_type,
@@ -160,6 +164,7 @@ def _cannot(section: Section, chosen: pd.DataFrame, reason: str) -> SectionScore
         "state": "cannot_score",
         "reason": f"cannot score: {reason}",
         "clips": len(chosen),
+        "damaged": damaged,
     }
     return SectionScores(chosen.iloc[:0].reindex(columns=[*COLUMNS, "position"]), entry)
 

@@ -43,7 +43,8 @@ class Heard:
             that -6 is fainter than -18.
         shares: share of the clips that were caught, by level, from the plainest to the first that
             missed too many; fainter ones were not tried.
-        clips: clips it was put into.
+        clips: clips it was put into, none of them above the threshold as it is.
+        tried: clips that were scored as they are; those of them above the threshold are ``tried - clips``.
         text: the same in words.
     """
 
@@ -51,6 +52,7 @@ class Heard:
     caught_at_db: float | None
     shares: dict[float, float]
     clips: int
+    tried: int
     text: str
 
 
@@ -59,7 +61,8 @@ def sensitivity(
 ) -> list[Heard]:
     """Put every kind of anomaly into sounds at falling levels and see which of them ring.
 
-    Clips that ring as they are prove nothing and are left out, as are those under one second. The same
+    Clips that ring as they are prove nothing and are left out, as are those under one second and those that
+    get no finite score. The same
     clip and kind get the same anomaly at every level, louder or fainter. At most ``clips`` x (1 + kinds x
     levels) sounds are scored, fewer where a kind is soon lost.
 
@@ -71,23 +74,39 @@ def sensitivity(
         params: levels, share and seed.
 
     Returns:
-        A finding for every kind, or none where no sound is left to try.
+        A finding for every kind; where no sound is left to try, as ``unheard`` has it.
     """
-    quiet = _quiet(score, sounds, threshold, params.clips)
-    return [_heard(kind, score, quiet, threshold, params) for kind in ANOMALIES] if quiet else []
+    quiet, tried = _quiet(score, sounds, threshold, params.clips)
+    if quiet:
+        return [_heard(kind, score, quiet, tried, threshold, params) for kind in ANOMALIES]
+    if not tried:
+        return unheard("no held-out normal of at least a second could be scored")
+    if tried == 1:
+        return unheard("the only held-out normal was above the threshold as it is", tried)
+    return unheard(f"all {tried} held-out normals were above the threshold as they are", tried)
 
 
-def _quiet(score: Score, sounds: Sequence[FloatArray], threshold: float, most: int) -> list[FloatArray]:
+def unheard(why: str, tried: int = 0) -> list[Heard]:
+    """For every kind that it could not be measured, of ``tried`` clips, and why: words that end a sentence."""
+    return [Heard(kind, None, {}, 0, tried, f"nothing could be measured: {why}") for kind in ANOMALIES]
+
+
+def _quiet(
+    score: Score, sounds: Sequence[FloatArray], threshold: float, most: int
+) -> tuple[list[FloatArray], int]:
+    """The sounds that are not above the threshold, and how many were scored."""
     usable = [sound for sound in sounds if len(sound) >= SAMPLE_RATE]
     if len(usable) > most:
         usable = [usable[place] for place in np.linspace(0, len(usable) - 1, most).round().astype(int)]
     if not usable:
-        return []
-    return [sound for sound, value in zip(usable, score(usable), strict=True) if value <= threshold]
+        return [], 0
+    values = score(usable)
+    quiet = [sound for sound, value in zip(usable, values, strict=True) if value <= threshold]
+    return quiet, int(np.isfinite(values).sum())
 
 
 def _heard(
-    kind: str, score: Score, sounds: list[FloatArray], threshold: float, params: SensitivityParams
+    kind: str, score: Score, sounds: list[FloatArray], tried: int, threshold: float, params: SensitivityParams
 ) -> Heard:
     caught_at: float | None = None
     shares: dict[float, float] = {}
@@ -97,7 +116,7 @@ def _heard(
         if shares[level] < params.caught:
             break
         caught_at = level
-    return Heard(kind, caught_at, shares, len(sounds), _text(kind, caught_at, shares, params.caught))
+    return Heard(kind, caught_at, shares, len(sounds), tried, _text(kind, caught_at, shares, len(sounds)))
 
 
 def _levels(kind: str, levels_db: Sequence[float]) -> list[float]:
@@ -114,7 +133,7 @@ def _with(kind: str, sound: FloatArray, number: int, level_db: float, seed: int)
     return np.clip(changed, -1.0, 1.0).astype(np.float32)
 
 
-def _text(kind: str, caught_at: float | None, shares: dict[float, float], wanted: float) -> str:
+def _text(kind: str, caught_at: float | None, shares: dict[float, float], clips: int) -> str:
     what = _WORDS.get(kind, kind)
     if not shares:
         return f"{what}: not tried, there is no level to try it at"
@@ -125,5 +144,15 @@ def _text(kind: str, caught_at: float | None, shares: dict[float, float], wanted
         where = "from {:+g} dB relative to the machine" if caught_at is not None else "even at {:+g} dB"
         level = next(iter(shares)) if caught_at is None else caught_at
     if caught_at is None:
-        return f"{what}: not caught reliably {where.format(level)} ({next(iter(shares.values())):.0%} of clips)"
-    return f"{what}: at least {wanted:.0%} of clips are caught {where.format(level)}"
+        return f"{what}: not caught reliably {where.format(level)} ({_of(next(iter(shares.values())), clips)})"
+    reached = list(shares)[: list(shares).index(caught_at) + 1]
+    fewest = min(shares[level] for level in reached)
+    amount = _of(fewest, clips) if fewest == 1 else f"at least {_of(fewest, clips)}"
+    return f"{what}: caught in {amount} {where.format(level)}"
+
+
+def _of(share: float, clips: int) -> str:
+    """A share of so many clips as a count."""
+    if share == 1:
+        return "the only clip" if clips == 1 else f"all {clips} clips"
+    return f"{share * clips:.0f} of {clips} clip{'s' * (clips != 1)}"

@@ -60,6 +60,8 @@ def score_file(data_root: Path, section: Section, recording: Path, params: Param
         scores = [stored.model.score(batch) for batch in batches]
     except FileNotFoundError as error:
         raise AlpError(f"{recording}: no such file.") from error
+    except IsADirectoryError as error:
+        raise AlpError(f"{recording}: a folder; name the recordings in it, such as {recording}/*.wav.") from error
     except AudioUnreadable as error:
         raise AlpError(f"{recording}: {error}.") from error
     if not scores:

@@ -12,7 +12,10 @@ from alp_assets.stages.summary import Gate
 
 
 def scores_complete(table: pd.DataFrame, metrics: dict[str, Any], clips: pd.DataFrame) -> Gate:
-    """Whether every clip that should have a score has a finite one."""
+    """Whether every clip that should have a score has a finite one.
+
+    A damaged model of the package itself fails it; a machine that has no model yet is only told of.
+    """
     not_finite = int((~np.isfinite(table["score"])).sum())
     left = {entry["section"]: entry for entry in metrics["sections"] if entry["state"] == "cannot_score"}
     expected = int((clips["split"] != "supplemental").sum()) - sum(entry["clips"] for entry in left.values())
@@ -25,6 +28,9 @@ def scores_complete(table: pd.DataFrame, metrics: dict[str, Any], clips: pd.Data
     if not_finite or expected != len(table):
         text = f"{not_finite} scores are not finite and {expected - len(table)} are missing."
         return Gate("scores_complete", "failed", text, figures)
+    damaged = [entry["reason"] for entry in left.values() if entry["damaged"]]
+    if damaged:
+        return Gate("scores_complete", "failed", "; ".join(damaged), figures)
     if left:
         text = "; ".join(f"{name}: {entry['reason']}" for name, entry in left.items())
         return Gate("scores_complete", "warned", text, figures)
@@ -32,7 +38,7 @@ def scores_complete(table: pd.DataFrame, metrics: dict[str, Any], clips: pd.Data
 
 
 def false_alarm_promise(entries: list[dict[str, Any]]) -> Gate:
-    """Whether the false alarms on unseen normals fit what was promised."""
+    """Whether unseen normals are above their thresholds no more often than promised, by machine and over all."""
     scored = [entry for entry in entries if entry["state"] == "scored"]
     broken = [
         entry
@@ -43,6 +49,7 @@ def false_alarm_promise(entries: list[dict[str, Any]]) -> Gate:
     checked = sum(entry["observed"] is not None for entry in scored)
     alarms = sum(entry["observed"]["false_alarms"] for entry in scored if entry["observed"])
     normals = sum(entry["observed"]["normals"] for entry in scored if entry["observed"])
+    promised = max((entry["promised_false_alarm_rate"] for entry in scored if entry["observed"]), default=0.0)
     figures: dict[str, int | float | str] = {
         "sections": len(scored),
         "checked": checked,
@@ -53,9 +60,15 @@ def false_alarm_promise(entries: list[dict[str, Any]]) -> Gate:
     }
     if broken:
         text = "; ".join(
-            f"{entry['section']}: {entry['observed']['rate']:.0%} of unseen normals rang, "
-            f"{entry['promised_false_alarm_rate']:.0%} was promised"
+            f"{entry['section']}: {entry['observed']['rate']:.0%} of unseen normals were above the "
+            f"threshold, {entry['promised_false_alarm_rate']:.0%} was promised"
             for entry in broken
+        )
+        return Gate("false_alarm_promise", "warned", text, figures)
+    if normals and _too_many(alarms, normals, promised):
+        text = (
+            f"Over all machines {alarms} of {normals} unseen normals were above their thresholds, where at most "
+            f"{promised:.0%} was promised."
         )
         return Gate("false_alarm_promise", "warned", text, figures)
     if weak:
@@ -65,12 +78,15 @@ def false_alarm_promise(entries: list[dict[str, Any]]) -> Gate:
         return Gate(
             "false_alarm_promise", "passed", "No labelled unseen normals to check the promise on.", figures
         )
-    return Gate(
-        "false_alarm_promise",
-        "passed",
-        f"{alarms} of {normals} unseen normals rang, which does not contradict what was promised.",
-        figures,
-    )
+    text = f"{alarms} of {normals} unseen normals were above the threshold, which does not contradict the promise."
+    return Gate("false_alarm_promise", "passed", text, figures)
+
+
+def _too_many(alarms: int, normals: int, promised: float) -> bool:
+    """Whether so many would be seen in less than one of forty cases if the promise held."""
+    from scipy.stats import binom
+
+    return float(binom.sf(alarms - 1, normals, promised)) < 1 / 40
 
 
 def kpi_met(entries: list[dict[str, Any]]) -> Gate:

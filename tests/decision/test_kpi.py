@@ -83,6 +83,17 @@ def test_what_was_asked_for_settles_it():
     assert _judge("auc", 0.95, *_apart(normals - 2, anomalies - 2, 50)).status == "cannot be shown"
 
 
+def test_it_says_which_way_more_clips_would_settle_it():
+    perfect = _judge("auc", 0.95, *_apart(10, 10, 50))
+    assert "would show that it is met if the figure stayed" in perfect.text
+    half = _judge("recall", 0.9, [], [2.0] * 4 + [0.0])
+    assert half.status == "cannot be shown"
+    assert "would show that it is not met if the figure stayed" in half.text
+    seldom = _judge("alarms_per_day", 100, [0.0] * 50, [])
+    assert seldom.status == "cannot be shown"
+    assert "would show that it is met if" in seldom.text
+
+
 def test_the_scarcer_label_is_asked_for():
     found = _judge("auc", 0.95, *_apart(400, 5, 50))
     assert list(found.more_clips) == ["anomaly"]

@@ -58,6 +58,13 @@ def test_more_alarms_than_clips_are_held_at_the_median():
     found = set_threshold({"target": _scores(9)}, _params(duty_cycle=1e-4))
     assert found.asked == 0.5
     assert found.value == pytest.approx(np.median(_scores(9)))
+    assert found.note == (
+        "1 false alarm a day is more than every second of 0.86 clips a day: the threshold is the one that every "
+        "second normal clip may be above. Expected: about 0.43 false alarms a day."
+    )
+    many = set_threshold({"target": _scores(9)}, _params(alarms_per_day=100_000))
+    assert "100000 false alarms a day are more than every second of 8,640 clips a day" in many.note
+    assert set_threshold({"target": _scores(9)}, _params(alarms_per_day=4_320)).note == ""
 
 
 @pytest.mark.parametrize("n", [2, 3])
@@ -71,10 +78,62 @@ def test_where_not_even_all_clips_would_do_the_tail_is_marked(n):
     assert "extrapolated" in found.note
 
 
-def test_what_is_extrapolated_is_never_below_what_was_heard():
-    found = set_threshold({"target": np.array([0.0, 0.1, 10.0])}, _params())
-    assert found.extrapolated
-    assert found.value == 10
+@pytest.mark.parametrize("beyond", BEYOND)
+def test_a_tail_below_what_was_heard_is_no_extrapolation(beyond):
+    """One outlier among three: the highest score stands, and promises only what three normals bear."""
+    rate = 8_640 * 0.2 if beyond == "extrapolate" else 1.0
+    scores = {"target": np.array([0.0, 0.1, 10.0])}
+    found = set_threshold(scores, _params(beyond_support=beyond, alarms_per_day=rate))
+    assert (found.value, found.extrapolated, found.supported) == (10, False, False)
+    assert found.promised == pytest.approx(1 / 4)
+    assert found.alarms_per_day == pytest.approx(8_640 * alarm_rate(1 / 4, found.persistence))
+    assert "a fitted tail puts the threshold below the highest normal heard, which stands for 25.0%" in found.note
+    assert "more than was asked for" in found.note
+    for words in ("extrapolated", "too much alike", "beyond every"):
+        assert words not in found.note
+
+
+def test_extrapolated_is_said_of_the_threshold_that_stands():
+    """The target alone would be extrapolated, but the source's own threshold lies higher."""
+    params = _params(beyond_support="extrapolate", alarms_per_day=8_640 * 0.1)
+    scores = {"source": 50 + _scores(200), "target": _scores(3)}
+    found = set_threshold(scores, params)
+    alone = set_threshold({"target": scores["target"]}, params)
+    assert alone.extrapolated
+    assert found.by_domain["target"] == alone.value > scores["target"].max()
+    assert (found.value, found.extrapolated) == (found.by_domain["source"], False)
+    assert found.value < scores["source"].max()
+    assert "For target alone it would be extrapolated" in found.note
+    assert "beyond every" not in found.note
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    policy=st.sampled_from(POLICIES),
+    beyond=st.sampled_from(BEYOND),
+    target=st.lists(st.floats(0, 9), min_size=1, max_size=12),
+    source=st.lists(st.floats(0, 9), max_size=12),
+)
+def test_what_is_extrapolated_lies_beyond_every_normal_of_its_domain(policy, beyond, target, source):
+    scores = {"target": np.array(target), "source": np.array(source)}
+    found = set_threshold(scores, _params(policy, beyond_support=beyond))
+    name = max(found.by_domain, key=lambda domain: found.by_domain[domain])
+    assert not found.extrapolated or found.value > scores[name].max()
+    assert ("beyond every" in found.note) == found.extrapolated
+
+
+def test_the_note_tells_one_rate_and_that_it_is_more_than_was_asked():
+    found = set_threshold({"target": np.full(2, 3.0)}, _params())
+    assert found.persistence == (6, 6)
+    assert "which 33.3% of normal clips may be" in found.note
+    assert "22." not in found.note
+    assert found.note.endswith("Expected: about 12 false alarms a day, more than was asked for.")
+
+
+def test_one_alarm_is_one_alarm():
+    found = set_threshold({"target": _scores(10)}, _params(beyond_support="extrapolate"))
+    assert found.note.endswith("Expected: about 1 false alarm a day.")
+    assert "more than was asked for" not in found.note
 
 
 def test_extrapolation_is_marked_and_beyond_the_highest():

@@ -179,8 +179,35 @@ def test_no_sounds_give_no_embeddings(make):
 
 @pytest.mark.parametrize("parameter", ["layers", "pooled_layers"])
 def test_layers_that_the_model_does_not_have_are_refused(make, parameter):
-    with pytest.raises(ParameterError, match=rf"{parameter}: 4, 7; .* layers 1 to 3"):
+    with pytest.raises(ParameterError, match=rf"{parameter}: .* no layer 4, 7; name layers between 1 and 3"):
         make(**{parameter: (1, 4, 7)})
+
+
+class TestShallow:
+    """A checkpoint of three layers, where the default pooled layers are 4 and 5."""
+
+    @pytest.fixture
+    def encoder(self, make):
+        return make(params=PretrainedParams(precision="float32"))
+
+    def test_it_offers_patches_alone(self, encoder, make):
+        assert encoder.views == {"patches": (2, 12, 12, 32)}
+        assert encoder.settings["pooled_layers"] == []
+        found = encoder.encode(sounds(), ["patches"])["patches"]
+        np.testing.assert_array_equal(found, make().encode(sounds(), ["patches"])["patches"])
+
+    def test_pooled_is_refused_in_words(self, encoder):
+        with pytest.raises(ParameterError, match=r"pooled_layers: .* no layer 4, 5; name layers between 1 and 3"):
+            encoder.encode(sounds(), ["patches", "pooled"])
+
+    def test_one_of_the_default_layers_is_not_enough(self, make, tmp_path):
+        params = PretrainedParams(precision="float32")
+        views = [set(make(tiny_ast(tmp_path / f"{n}", layers=n), params).views) for n in (4, 5)]
+        assert views == [{"patches"}, {"patches", "pooled"}]
+
+    def test_no_layers_at_all_are_refused(self, make):
+        with pytest.raises(ParameterError, match=r"pooled_layers: none; name layers of .* between 1 and 3"):
+            make(pooled_layers=())
 
 
 def test_the_settings_are_plain_and_say_what_decides_the_values(make, ast_folder, tmp_path):

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from alp_assets.cli_weights import weights_app
 from alp_assets.encoders.checkpoint import read_checkpoint
 from alp_assets.encoders.pretrained import make_pretrained
-from alp_assets.encoders.weights import add_weights, find_weights, slug
+from alp_assets.encoders.weights import add_weights, bring_in, find_weights, slug
 from alp_assets.errors import AlpError, WeightsMissing
 from alp_assets.params import PretrainedParams
 from tests.encoders.checkpoints import LOW, flip_byte, sounds, tiny_ast, tiny_waveform
@@ -153,7 +153,7 @@ class TestOffline:
 
 
 def test_a_hub_that_is_reached_fills_the_data_root(hub, root):
-    encoder = make_pretrained("ast", LOW, root)
+    make_pretrained("ast", LOW, root)
     (place,) = (path for path in (root / "weights").iterdir() if path.is_dir())
     assert sorted(path.name for path in place.iterdir()) == [
         "config.json",
@@ -161,7 +161,7 @@ def test_a_hub_that_is_reached_fills_the_data_root(hub, root):
         "preprocessor_config.json",
         "weights.json",
     ]
-    assert encoder.settings["model"] == HUB_ID
+    assert read_checkpoint(place).model == HUB_ID
     assert find_weights("ast", LOW, root) == place
 
 
@@ -178,7 +178,7 @@ class TestAdding:
         shutil.rmtree(folder)
         encoder = make_pretrained("ast", LOW, root)
         assert encoder.settings["weights_sha256"] == card["hash"]
-        assert encoder.settings["model"] == "mine"
+        assert read_checkpoint(place).model == "mine"
         assert np.isfinite(encoder.encode(sounds(), ["pooled"])["pooled"]).all()
 
     def test_other_files_stay_behind(self, folder, root):
@@ -187,12 +187,35 @@ class TestAdding:
         place = add_weights(str(folder), root)
         assert not {"pytorch_model.bin", "README.md"} & {path.name for path in place.iterdir()}
 
-    def test_again_is_the_same_and_another_replaces(self, folder, root, tmp_path):
-        first = read_checkpoint(add_weights(str(folder), root)).content_hash
-        assert read_checkpoint(add_weights(str(folder), root)).content_hash == first
+    def test_the_same_again_stays_as_it_is(self, folder, root, tmp_path):
+        added = bring_in(str(folder), root)
+        before = {path.name: path.read_bytes() for path in added.folder.iterdir()}
+        again = bring_in(str(shutil.copytree(folder, tmp_path / "copy")), root)
+        assert (added.already_there, again.already_there) == (False, True)
+        assert {path.name: path.read_bytes() for path in again.folder.iterdir()} == before
+
+    def test_another_replaces_only_where_that_is_said(self, folder, root, tmp_path):
+        place = add_weights(str(folder), root)
+        first = read_checkpoint(place).content_hash
         other = tiny_ast(tmp_path / "other", seed=5)
-        assert read_checkpoint(add_weights(str(other), root)).content_hash != first
-        assert make_pretrained("ast", LOW, root).settings["model"] == "other"
+        with pytest.raises(AlpError, match=r"can no longer score once it is gone.* --replace") as caught:
+            add_weights(str(other), root)
+        assert first[:12] in str(caught.value)
+        assert read_checkpoint(place).content_hash == first
+        assert read_checkpoint(add_weights(str(other), root, replace=True)).content_hash != first
+        assert read_checkpoint(place).model == "other"
+
+    def test_the_same_mends_what_was_damaged_and_another_does_not(self, folder, root, tmp_path):
+        place = add_weights(str(folder), root)
+        flip_byte(place / "model.safetensors", -1)
+        with pytest.raises(AlpError, match="another checkpoint is there"):
+            add_weights(str(tiny_ast(tmp_path / "other", seed=5)), root)
+        assert not bring_in(str(folder), root).already_there
+        assert read_checkpoint(place).content_hash == read_checkpoint(folder).content_hash
+
+    def test_a_folder_without_a_checkpoint_is_in_nobodys_way(self, folder, root):
+        (root / "weights" / "ast").mkdir(parents=True)
+        assert read_checkpoint(add_weights(str(folder), root)).model == "mine"
 
     def test_a_failure_leaves_what_was_there(self, folder, root):
         place = add_weights(str(folder), root)
@@ -420,6 +443,17 @@ class TestCommand:
         alp("add", folder)
         flip_byte(root / "weights" / "ast" / "model.safetensors", -1)
         assert "ast (data root) cannot be used" in alp("list").output
+
+    def test_the_same_again_is_said_and_another_needs_the_option(self, alp, folder, root, tmp_path):
+        assert "already there" not in alp("add", folder).output
+        again = alp("add", folder)
+        assert again.exit_code == 0
+        assert "already there" in again.output
+        assert json.loads(alp("add", folder, "--json").stdout)["already_there"] is True
+        other = tiny_ast(tmp_path / "other", seed=5)
+        with pytest.raises(AlpError, match="--replace"):
+            alp("add", other)
+        assert read_checkpoint(other).content_hash in alp("add", other, "--replace").output
 
     def test_errors_are_words(self, alp):
         with pytest.raises(AlpError, match="no such folder"):

@@ -298,8 +298,9 @@ class TestRefusal:
                 work(named)
 
     def test_training_that_runs_away_is_no_model(self):
+        params = MetaPrototypeParams(episodes=15, embedding_dim=16).model_copy(update={"learning_rate": 1e30})
         with pytest.raises(EngineUnfit, match="learning_rate"):
-            _engine(learning_rate=1e30).fit(_normals())
+            MetaPrototype(params).fit(_normals())
 
 
 class TestCalibration:

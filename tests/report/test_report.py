@@ -511,7 +511,7 @@ def test_spectrogram_of_odd_clips(samples: np.ndarray) -> None:
 def test_words_on_the_promise() -> None:
     too_few = scored(promise_supported=False)
     above = "10 % of normal clips are above the threshold"
-    assert text.promise(too_few) == f"about {above}; so few normals support no lower rate"
+    assert text.promise(too_few) == f"about {above}; the normals are too few for what was asked"
     assert text.promise(scored(policy="conformal")) == f"at most {above}"
     assert "if a curve" in text.promise(scored(extrapolated=True))
     assert text.promise(scored(promised_false_alarm_rate=1 / 8640)).startswith("about 0.012 % of")
@@ -558,7 +558,15 @@ def test_verdict_on_the_agreed_kpi_is_a_badge_and_a_sentence(status: str, look: 
     page = Page(render_report(report(scored(kpi=KpiView(status, sentence)), cannot_score())))
     assert page.badges(look).count(f"KPI {status}") == 2, "in the table and over the section"
     assert f"Agreed KPI {status.capitalize()}. {sentence}" in page.text
-    assert f"The agreed KPI is met by {1 if status == 'met' else 0} of 1 scored machine." in page.text
+    assert page.text.count("The agreed KPI is") == 1
+
+
+def test_headline_counts_what_was_agreed_by_verdict() -> None:
+    statuses = ("met", "cannot be shown", "cannot be shown")
+    told = Page(render_report(report(*(scored(kpi=KpiView(status, "")) for status in statuses)))).text
+    assert "The agreed KPI is met by 1, not met by 0 and cannot be shown for 2 of 3 scored machines." in told
+    one = Page(render_report(report(scored(kpi=KpiView("cannot be shown", "")), cannot_score()))).text
+    assert "is met by 0, not met by 0 and cannot be shown for 1 of 1 scored machine." in one
 
 
 def test_states_are_counted_and_told_apart(page: Page) -> None:
@@ -574,14 +582,60 @@ def test_states_are_counted_and_told_apart(page: Page) -> None:
 def test_what_the_model_would_hear_is_told_in_words(page_of_all: Page) -> None:
     told = page_of_all.text
     assert "in 8 normal clips" in told
-    assert "catches 95 % of the clips" in told
-    assert "something loose strikes not at any level tried +12 dB 37.5 %" in told
-    assert "-6 dB 0.5 times as strong as the machine's own sound +12 dB 100 % +6 dB" in told
-    assert "-12 dB 25 % of the machine's sound is left -18 dB 100 % -12 dB 100 % -6 dB 50 %" in told
+    assert "the threshold catches all 8 clips" in told
+    assert "something loose strikes not at any level tried +12 dB 3 of 8" in told
+    assert "-6 dB 0.5 times as strong as the machine's own sound +12 dB 8 of 8 +6 dB" in told
+    assert "-12 dB 25 % of the machine's sound is left -18 dB 8 of 8 -12 dB 8 of 8 -6 dB 4 of 8" in told
+    assert "held-out" not in told, "how many were tried is not known"
     assert text.strength("band_tone", 0.0) == "as strong as the machine's own sound"
     assert text.fault("sand_in_gear") == "sand in gear"
     full = [attributes for attributes in page_of_all.all("svg") if attributes["aria-label"] == "100 % caught"]
     assert len(full) == 6
+
+
+def hearing(clips: int, tried: int | None, why: str = "", **changes: Any) -> str:
+    shares = ((12.0, 1.0),) if clips else ()
+    heard = HeardView("band_tone", 12.0 if clips else None, shares, clips, tried, why)
+    return Page(render_report(report(scored(hears=(heard,), **changes)))).text
+
+
+def test_hearing_tells_what_was_above_without_a_fault() -> None:
+    assert "2 of 3 held-out normals were above the threshold as they are and were left out." in hearing(1, 3)
+    assert "1 of 3 held-out normals was above the threshold as it is and was left out." in hearing(2, 3)
+    assert "None of 3 held-out normals was above the threshold as it is." in hearing(3, 3)
+    assert "the threshold catches the one clip that was tried" in hearing(1, 3)
+    assert "the threshold catches 19 of 20 clips" in hearing(20, 20)
+
+
+def test_hearing_tells_that_an_alarm_needs_several_clips() -> None:
+    sentence = "A clip caught this way is flagged; the alarm needs 3 of 6 such clips."
+    assert sentence in hearing(3, 3, persistence=(3, 6))
+    assert "such clips" not in hearing(3, 3, persistence=None)
+
+
+def test_hearing_that_could_not_be_measured_says_why() -> None:
+    told = hearing(0, 3, "nothing could be measured: all 3 held-out normals were above", persistence=(3, 6))
+    assert "would hear Nothing could be measured: all 3 held-out normals were above." in told
+    assert "Made-up" not in told
+    assert "such clips" not in told
+    assert "no held-out normal clip was below" in hearing(0, None)
+    none = Page(render_report(report(scored(hears=())))).text
+    assert "would hear It was not measured when this model was made." in none
+
+
+def test_threshold_is_beyond_every_normal_only_where_it_is() -> None:
+    words = "beyond every normal clip heard"
+    far, near = (
+        Page(
+            render_report(
+                report(scored(extrapolated=True, threshold=2.0, calibration_scores=np.array([1.0, top])))
+            )
+        )
+        for top in (1.5, 9.0)
+    )
+    assert words in far.text
+    assert words not in near.text
+    assert "A fitted tail set it: its promise is a guess until more normals come." in near.text
 
 
 def test_second_opinions_stand_beside_the_decision(page_of_all: Page) -> None:
@@ -610,7 +664,7 @@ def test_possible_causes_come_with_what_to_do_and_the_figures(page_of_all: Page)
 
 def test_sections_of_which_little_is_known_say_no_more_than_that() -> None:
     told = Page(render_report(report(scored(kpi=None, states={}, alarms_per_day=None), cannot_score()))).text
-    for words in ("KPI", "States", "would hear", "Second opinion", "Lower picture", "expected of", "Measured 14"):
+    for words in ("KPI", "States", "Made-up", "Second opinion", "Lower picture", "expected of", "Measured 14"):
         assert words not in told
 
 

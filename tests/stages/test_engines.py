@@ -12,14 +12,17 @@ from alp_assets.encoders.base import Feature
 from alp_assets.engines.catalog import make_engine
 from alp_assets.engines.store import load_model
 from alp_assets.params import ENGINE_NAMES, with_overrides
+from alp_assets.stages import hearing
+from alp_assets.stages.catalog import run_stage
 from alp_assets.stages.corpus import Shelf
 from alp_assets.stages.embeddings import read_embeddings, read_mixed
 from alp_assets.stages.evidence import read_findings, read_maps
 from alp_assets.stages.models import package_sections, read_plan, read_sensitivity, read_threshold
 from alp_assets.stages.scores import OPINIONS_FILE, read_metrics, read_scores
 from alp_assets.stages.single import score_file
+from alp_assets.stages.verdicts import false_alarm_promise
 from schemas.sections import Section
-from tests.packages import FAST, audio, machine_files, receive, row, run_through, table, zipped
+from tests.packages import FAST, audio, hum, machine_files, receive, row, run_through, table, zipped
 
 SECTION = Section("acme", "fan", "1")
 QUICK = with_overrides(
@@ -206,3 +209,73 @@ def test_the_threshold_says_what_it_promises(tmp_path):
     assert threshold["persistence"] or threshold["extrapolated"]
     assert threshold["alarms_per_day"] <= 1 + 1e-9
     assert threshold["note"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json", "threshold.json"])
+def test_a_flipped_byte_in_any_file_of_the_model_stops_the_package(tmp_path, name):
+    folder = package(tmp_path)
+    run_through(folder, params=QUICK, until="models")
+    path = folder.stage("models") / SECTION.folder / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    gate = run_stage("scores", folder, QUICK).gates[0]
+    assert (gate.name, gate.status) == ("scores_complete", "failed")
+    assert "Run the stage models" in gate.text
+
+
+def test_a_damaged_embedding_costs_the_section_and_says_what_to_do(tmp_path):
+    folder = package(tmp_path)
+    run_through(folder, params=QUICK, until="embeddings")
+    values = np.load(folder.stage("embeddings") / "logmel" / "pooled.npy", mmap_mode="r+")
+    values[0] = np.nan
+    values.flush()
+    run_stage("models", folder, QUICK)
+    reason = read_plan(folder.stage("models") / SECTION.folder)["reason"]
+    assert "are not finite" in reason
+    assert "Run the stages from clips on again" in reason
+
+
+def test_normals_that_another_encoder_embedded_are_left_out_with_a_warning(tmp_path):
+    run_through(package(tmp_path, "first"), params=QUICK)
+    second = package(tmp_path, "second", seed=1)
+    summaries = run_through(second, params=with_overrides(QUICK, {"embeddings.logmel.n_mels": 64}))
+    (gate,) = summaries["models"].gates
+    assert (gate.name, gate.status) == ("earlier_normals", "warned")
+    assert "first" in gate.text
+
+
+def test_held_out_normals_leave_no_sibling_among_those_that_are_learnt_from(tmp_path):
+    files, rows = {}, []
+    for number in range(3):
+        path = f"audio/long-{number}.wav"
+        files[path] = audio(hum(number, seconds=40))
+        rows.append(row(path))
+    folder = receive(tmp_path, zipped(tmp_path / "long.zip", {**files, "metadata.csv": table(rows)}))
+    run_through(folder, params=QUICK, until="embeddings")
+    shelf, (section,) = Shelf(folder), package_sections(folder)
+    engine = make_engine("memory_bank", QUICK.models)
+    corpus = shelf.gather(shelf.census(section), engine, Feature("logmel", "pooled"))
+    held_out = hearing._held_out(corpus, 8)
+    learnt = ~hearing._with_siblings(corpus, held_out)
+    recordings = corpus.normals.recordings
+    assert held_out.any()
+    assert learnt.any()
+    assert not set(recordings[held_out]) & set(recordings[learnt])
+
+
+def test_too_many_unseen_normals_above_over_many_small_machines_are_told():
+    def entry_of(number):
+        observed = {"false_alarms": 1, "normals": 1, "rate": 1.0, "low": 0.025, "high": 1.0}
+        return {
+            "section": f"acme/fan/{number}",
+            "state": "scored",
+            "observed": observed,
+            "promised_false_alarm_rate": 0.2,
+            "promise_supported": True,
+        }
+
+    assert false_alarm_promise([entry_of(0)]).status == "passed"
+    gate = false_alarm_promise([entry_of(number) for number in range(8)])
+    assert gate.status == "warned"
+    assert "8 of 8" in gate.text

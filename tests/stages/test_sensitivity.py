@@ -6,9 +6,11 @@ import json
 from dataclasses import asdict
 
 import numpy as np
-import pytest
 
+from alp_assets.engines.base import Normals
 from alp_assets.params import SensitivityParams
+from alp_assets.stages.corpus import Corpus
+from alp_assets.stages.hearing import _held_out, _with_siblings
 from alp_assets.stages.sensitivity import sensitivity
 from alp_assets.synth.anomalies import ANOMALIES
 
@@ -59,7 +61,7 @@ def test_the_sharper_ear_hears_the_fainter():
         assert dull[kind].caught_at_db is None or dull[kind].caught_at_db > sharp[kind].caught_at_db
     assert sharp["dropout"].caught_at_db == -6
     assert dull["dropout"].caught_at_db == -12
-    assert "falling quiet for up to 3 s: at least 95% of clips are caught by 12 dB or more" in dull["dropout"].text
+    assert "falling quiet for up to 3 s: caught in all 4 clips by 12 dB or more" in dull["dropout"].text
 
 
 def test_all_plainer_levels_are_caught_and_the_next_is_not():
@@ -87,7 +89,7 @@ def test_a_deaf_model_hears_nothing_and_is_soon_done():
     assert [heard.caught_at_db for heard in found] == [None] * 4
     assert ear.encodes == 3 * (1 + 4)
     assert {"not caught reliably" in heard.text for heard in found} == {True}
-    assert "even at +12 dB (0% of clips)" in found[0].text
+    assert "even at +12 dB (0 of 3 clips)" in found[0].text
 
 
 def test_one_call_for_a_kind_and_level_and_no_more_clips_than_asked():
@@ -124,14 +126,35 @@ def test_a_clip_that_rings_anyway_proves_nothing():
     sounds = _sounds(4)
     sounds[2][RATE : RATE + 1600] *= 20
     found = sensitivity(Ear(), sounds, 6.0, SensitivityParams())
-    assert {heard.clips for heard in found} == {3}
-    assert sensitivity(Ear(), sounds, -1.0, SensitivityParams()) == []
+    assert {(heard.clips, heard.tried) for heard in found} == {(3, 4)}
+    nothing = sensitivity(Ear(), sounds, -1.0, SensitivityParams())
+    assert {(heard.clips, heard.tried, heard.caught_at_db) for heard in nothing} == {(0, 4, None)}
+    assert "all 4 held-out normals were above the threshold as they are" in nothing[0].text
+    (text,) = {heard.text for heard in sensitivity(Ear(), sounds[:1], -1.0, SensitivityParams())}
+    assert "the only held-out normal was above" in text
+
+
+def test_what_is_caught_is_counted_in_clips():
+    """A twentieth clip that is never caught is told, not rounded off."""
+
+    def nearly(sounds):
+        return np.array([0.0 if np.abs(sound).max() < 0.2 else 1.0 for sound in sounds])
+
+    loudest = [0.01 * sound for sound in _sounds(1)]
+    sounds = [*_sounds(19), *loudest]
+    params = SensitivityParams(clips=20, levels_db=(12.0,))
+    scored = [sound * (0.15 / np.abs(sound).max()) for sound in sounds[:19]] + loudest
+    heard = _by_kind(sensitivity(nearly, scored, 0.5, params))["band_tone"]
+    assert heard.shares == {12.0: 0.95}
+    assert "caught in at least 19 of 20 clips from +12 dB" in heard.text
 
 
 def test_clips_under_a_second_are_left_out():
     short = [np.zeros(RATE - 1, np.float32)]
-    assert sensitivity(Ear(), short, 1.0, SensitivityParams()) == []
-    assert sensitivity(Ear(), [], 1.0, SensitivityParams()) == []
+    for none in (short, []):
+        found = sensitivity(Ear(), none, 1.0, SensitivityParams())
+        assert {(heard.clips, heard.tried) for heard in found} == {(0, 0)}
+        assert "no held-out normal of at least a second" in found[0].text
     found = sensitivity(Ear(), [*short, *_sounds(2)], 6.0, SensitivityParams())
     assert {heard.clips for heard in found} == {2}
 
@@ -161,9 +184,8 @@ def test_a_score_that_is_none_is_not_heard():
     assert {heard.caught_at_db for heard in sensitivity(lost, [quiet], 1.0, SensitivityParams())} == {None}
 
 
-@pytest.mark.parametrize("levels", [(), (0.0,)])
-def test_without_a_level_nothing_is_claimed(levels):
-    heard = _by_kind(sensitivity(_deaf, _sounds(1), 1.0, SensitivityParams(levels_db=levels)))["dropout"]
+def test_without_a_level_nothing_is_claimed():
+    heard = _by_kind(sensitivity(_deaf, _sounds(1), 1.0, SensitivityParams(levels_db=(0.0,))))["dropout"]
     assert (heard.caught_at_db, heard.shares) == (None, {})
     assert "not tried" in heard.text
 
@@ -171,3 +193,53 @@ def test_without_a_level_nothing_is_claimed(levels):
 def test_it_is_json():
     found = sensitivity(Ear(), _sounds(2), 3.0, SensitivityParams())
     assert json.loads(json.dumps([asdict(heard) for heard in found]))[0]["kind"] == "impulse_burst"
+
+
+def _corpus(own, earlier=0, clips=1):
+    """Own recordings by domain in the order of the domains, after so many of earlier packages."""
+    domains = ["source"] * earlier + [name for name, count in own.items() for _ in range(count)]
+    domains = np.repeat(domains, clips)
+    recordings = np.repeat([f"r{number}" for number in range(len(domains) // clips)], clips)
+    mine = np.arange(len(domains)) >= earlier * clips
+    normals = Normals(np.zeros((len(domains), 2), np.float32), domains, recordings)
+    return Corpus(normals, list(map(str, range(len(domains)))), mine, np.arange(len(domains)), ["p"], {})
+
+
+def _held(corpus, most=8):
+    rows = _held_out(corpus, most)
+    assert not (rows & ~corpus.own).any()
+    assert 0 < rows.sum() <= most
+    np.testing.assert_array_equal(rows, _held_out(corpus, most))
+    left = ~_with_siblings(corpus, rows)
+    assert not np.intersect1d(corpus.normals.recordings[left], corpus.normals.recordings[rows]).size
+    counts = {}
+    for domain in ("source", "target"):
+        within = corpus.normals.domains == domain
+        counts[domain] = int((rows & within).sum()), len(set(corpus.normals.recordings[left & within]))
+    return counts
+
+
+def test_held_out_clips_come_from_every_domain_and_leave_some_of_each():
+    assert _held(_corpus({"source": 6, "target": 3})) == {"source": (2, 4), "target": (1, 2)}
+    assert _held(_corpus({"source": 990, "target": 10})) == {"source": (5, 985), "target": (3, 7)}
+    assert _held(_corpus({"target": 3})) == {"source": (0, 0), "target": (1, 2)}
+
+
+def test_a_domain_of_two_is_left_whole_unless_there_is_nothing_else():
+    assert _held(_corpus({"source": 6, "target": 2})) == {"source": (2, 4), "target": (0, 2)}
+    assert _held(_corpus({"target": 2})) == {"source": (0, 0), "target": (1, 1)}
+    assert _held(_corpus({"target": 2}, earlier=9)) == {"source": (0, 9), "target": (1, 1)}
+    assert _held(_corpus({"source": 1, "target": 2}, earlier=9)) == {"source": (1, 9), "target": (0, 2)}
+
+
+def test_held_out_clips_are_spread_over_the_recordings():
+    found = np.flatnonzero(_held_out(_corpus({"source": 30}), 3))
+    np.testing.assert_array_equal(found, [5, 15, 25])
+    cut = _corpus({"source": 9}, clips=60)
+    assert set(cut.normals.recordings[_held_out(cut, 8)]) == {"r1", "r4", "r7"}
+
+
+def test_of_a_single_recording_a_third_of_the_clips_is_held_out():
+    alone = _corpus({"target": 1}, clips=6)
+    rows = _held_out(alone, 8)
+    assert (rows.sum(), _with_siblings(alone, rows).sum()) == (2, 2)
