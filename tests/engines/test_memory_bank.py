@@ -36,8 +36,8 @@ def _of(values, domain="target"):
 def test_the_farther_from_normal_the_higher(normals, embeddings, k, mode):
     model = _engine(k, mode).fit(normals())
     shifts = np.array([0, 1, 2, 5, 20, 100], np.float32)
-    away = embeddings(1, seed=9) + shifts[:, None, None]
-    assert (np.diff(model.score(away)) > 0).all()
+    away = embeddings(1, seed=9) + shifts[:, None, None] * np.where(np.arange(37) % 2, 1, -1)
+    assert (np.diff(model.score(away)) > 0).all()  # not along what sets the domains apart: that counts little
     assert model.score(embeddings(50, seed=7)).max() < model.score(away[3:]).min()
 
 

@@ -142,7 +142,7 @@ def _learn(normals: Normals, k: int, seed: int) -> tuple[FusedModel, dict[str, S
     """The model, and the distances (n, powers) of each domain's clips left out, in the order of their parts."""
     values, rows = flat(normals.embeddings), rows_by_domain(normals.domains)
     bands = normals.embeddings.shape[1] if normals.embeddings.ndim > 1 else 1
-    whitening = learn_whitening(values, rows.values(), seed)
+    whitening = learn_whitening(values, np.arange(len(values)), seed)
     memories = {name: whitening.of_memory(values[chosen]) for name, chosen in rows.items()}
     unseen = {name: _unseen(values, rows, name, normals.recordings, bands, k, seed, whitening) for name in rows}
     divisors = {name: np.sqrt(np.maximum(found.mean(axis=0), 1e-6)) for name, found in unseen.items()}
@@ -188,8 +188,8 @@ def _unseen(
             other: np.setdiff1d(found_rows, chosen[held], assume_unique=True) if other == name else found_rows
             for other, found_rows in rows.items()
         }
-        enough = sum(len(item) - 1 for item in left.values() if len(item)) > 0
-        map_ = learn_whitening(values, left.values(), seed) if enough else whitening.without_directions
+        seen = np.concatenate(list(left.values()))
+        map_ = learn_whitening(values, seen, seed) if len(seen) > 1 else whitening.without_directions
         queries = map_.of_memory(values[chosen[part]])
         found.append(_pooled(queries, map_.of_memory(values[left[name]]), bands, k))
     return np.concatenate(found)
