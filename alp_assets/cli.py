@@ -361,8 +361,8 @@ def _onboard(
 def _show_result(folder: PackageFolder, terminal: Terminal) -> None:
     from alp_assets.stages.scores import read_metrics
 
-    columns = ("machine", "engine", "threshold", "flagged", "normals flagged", "AUC", "note")
-    rows = []
+    columns = ("machine", "engine", "threshold", "flagged", "normals flagged", "AUC")
+    rows, notes = [], []
     for entry in read_metrics(folder)["sections"]:
         observed = entry.get("observed")
         rows.append(
@@ -375,10 +375,13 @@ def _show_result(folder: PackageFolder, terminal: Terminal) -> None:
                 if observed
                 else None,
                 entry.get("auc"),
-                entry.get("reason") or entry.get("promise_note") or entry.get("note"),
             ]
         )
+        notes.append(entry.get("reason") or entry.get("promise_note") or entry.get("note"))
     terminal.table(f"{folder.customer}/{folder.package}", columns, rows)
+    for row, note in zip(rows, notes, strict=True):
+        if note:
+            terminal.say(f"{row[0]}: {note}")
     if not any(row[1] for row in rows):
         terminal.say("No machine could be scored; the note says what is missing.")
     terminal.say(f"Scores: {folder.stage('scores') / 'scores.csv'}")

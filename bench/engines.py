@@ -1,7 +1,8 @@
 """Every engine beside the field's detectors, on the same draws: real motors, motors in noise, synthetic machines.
 
-One run, one table. Seeds 0, 1, ... are for reporting alone: what the defaults are was chosen on the condition
-motors and synthetic machines with seeds from 100 up, never on the noisy conditions. ``--first-seed 100`` is for development.
+One run, one table. Seeds 0, 1, ... are for reporting alone: what the defaults are was chosen on motors and
+synthetic machines (alone and as noise on each other) with seeds from 100 up, never on the noisy conditions here.
+``--first-seed 100`` is for development.
 
 A method is fitted on the known normals, calibrated on them as ALP does it (scores of normals that it has not
 seen, then the conformal threshold for 10 % false alarms in the worse domain) and scores all test clips. Slow
