@@ -191,7 +191,9 @@ def _heard(item: dict[str, Any]) -> HeardView:
     shares = [(float(level), share) for level, share in item["shares"].items()]
     plainest_is_lowest = item["kind"] == "dropout"
     shares.sort(reverse=not plainest_is_lowest)
-    return HeardView(item["kind"], item["caught_at_db"], tuple(shares), item["clips"], item["tried"], item["text"])
+    return HeardView(
+        item["kind"], item["caught_at_db"], tuple(shares), item["clips"], item.get("tried"), item.get("text", "")
+    )
 
 
 def _opinions(scored: list[dict[str, Any]], planned: list[dict[str, str]]) -> tuple[OpinionView, ...]:

@@ -103,6 +103,7 @@ def test_dvc_repro_works_through_the_reference_package_once(tmp_path):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     places = {"ALP_DATA": str(tmp_path / "elsewhere")}
     dvc("init", "--no-scm", "-q", cwd=tmp_path)
+    shutil.copy(PROJECT / ".dvcignore", tmp_path)
     dvc("repro", cwd=tmp_path, **places)
     assert (tmp_path / "data/packages/reference/fan-pump/report/report.html").is_file()
     assert "up to date" in dvc("repro", cwd=tmp_path, **places)
