@@ -268,7 +268,7 @@ def _summary(plans: list[Plan], part: Path, sections: list[Section]) -> Summary:
                 "target_normals": plan.target_normals,
                 "threshold": threshold.get("value"),
                 "promised_false_alarms": threshold.get("promised"),
-                "promise": threshold.get("note", ""),
+                "alarm_rule": _rule(threshold),
                 "second_opinions": "; ".join(map(str, plan.second_opinions)),
             }
         )
@@ -280,6 +280,14 @@ def _summary(plans: list[Plan], part: Path, sections: list[Section]) -> Summary:
         "normals": sum(plan.source_normals + plan.target_normals for plan in plans),
     }
     return Summary("models", figures, (_earlier_normals(plans),), {"sections": pd.DataFrame(rows)})
+
+
+def _rule(threshold: dict[str, Any]) -> str:
+    if not threshold:
+        return ""
+    rule = threshold["persistence"]
+    words = f"{rule[0]} of {rule[1]} clips" if rule else "every clip above"
+    return f"{words}, extrapolated" if threshold["extrapolated"] else words
 
 
 def _earlier_normals(plans: list[Plan]) -> Gate:
