@@ -51,7 +51,7 @@ def main() -> None:
         say(f"motors: skipped, {absent()}")
         return
     recordings = labelled_recordings(folder)
-    params = params_with({"quality.data_docs": False, "versioned.enabled": False})
+    params = params_with({"quality.data_docs": False, "versioned.enabled": False, "sensitivity.enabled": False})
     draws = [
         onboard(recordings, motor_class, seed, chosen.normals, params)
         for motor_class in classes(recordings)
