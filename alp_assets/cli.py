@@ -236,17 +236,10 @@ def main() -> None:
 
 def _begin(data: Path | None, as_json: bool) -> tuple[Path, Terminal]:
     """The data root, also for everything that this process starts, and the terminal to tell it in."""
-    from alp_assets.home import data_root, keep_caches_in
+    from alp_assets.home import open_root
     from alp_assets.terminal import Terminal
 
-    if data is not None:
-        os.environ["ALP_DATA"] = str(data)
-    root = data_root()
-    place = next(path for path in (root, *root.parents) if path.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise AlpError(f"{root}: cannot be written to. Choose another data root with --data or ALP_DATA.")
-    keep_caches_in(root)
-    return root, Terminal(quiet=as_json)
+    return open_root(data), Terminal(quiet=as_json)
 
 
 def _params(root: Path, overrides: dict[str, Any]) -> Params:

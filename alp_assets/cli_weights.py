@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from alp_assets.errors import AlpError, SnapshotFailed
+from alp_assets.errors import SnapshotFailed
 
 weights_app = typer.Typer(help="The checkpoints of pretrained encoders.", no_args_is_help=True)
 
@@ -40,9 +40,10 @@ def add(
     """Check a checkpoint and keep it in the data root, versioned where that is under DVC."""
     from alp_assets.encoders.checkpoint import read_checkpoint
     from alp_assets.encoders.weights import bring_in
+    from alp_assets.home import open_root
     from alp_assets.terminal import Terminal
 
-    root, terminal = _root(data), Terminal(quiet=as_json)
+    root, terminal = open_root(data), Terminal(quiet=as_json)
     added = bring_in(source, root, name, replace=replace)
     folder = added.folder
     found = read_checkpoint(folder)
@@ -69,10 +70,11 @@ def add(
 def list_weights(data: DataOption = None, as_json: JsonOption = False) -> None:
     """List the checkpoints at hand, also those from the environment and Hugging Face's cache."""
     from alp_assets.encoders.weights import known_weights
+    from alp_assets.home import open_root
     from alp_assets.params import load_params
     from alp_assets.terminal import Terminal
 
-    root, terminal = _root(data), Terminal(quiet=as_json)
+    root, terminal = open_root(data), Terminal(quiet=as_json)
     found = known_weights(load_params(root).embeddings.pretrained, root)
     if as_json:
         _print_json([asdict(item) for item in found])
@@ -91,20 +93,6 @@ def list_weights(data: DataOption = None, as_json: JsonOption = False) -> None:
     for item in found:
         if item.problem:
             terminal.say(f"{item.name} ({item.where}) cannot be used. {item.problem}")
-
-
-def _root(data: Path | None) -> Path:
-    """The data root, which must be one that can be written to."""
-    from alp_assets.home import data_root, keep_caches_in
-
-    if data is not None:
-        os.environ["ALP_DATA"] = str(data)
-    root = data_root()
-    place = next(path for path in (root, *root.parents) if path.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise AlpError(f"{root}: cannot be written to. Choose another data root with --data or ALP_DATA.")
-    keep_caches_in(root)
-    return root
 
 
 def _versioned(folder: Path) -> bool:

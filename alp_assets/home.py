@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from alp_assets.errors import AlpError
 from alp_assets.files import write_bytes
 from alp_assets.params import PROJECT
 
@@ -30,3 +31,19 @@ def dagster_home(root: Path) -> Path:
     if not (home / "dagster.yaml").exists():
         write_bytes(home / "dagster.yaml", INSTANCE_CONFIG.read_bytes())
     return home
+
+
+def open_root(data: Path | None) -> Path:
+    """The data root that a command works in, also for everything that this process starts.
+
+    Raises:
+        AlpError: it cannot be written to.
+    """
+    if data is not None:
+        os.environ["ALP_DATA"] = str(data)
+    root = data_root()
+    place = next(path for path in (root, *root.parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise AlpError(f"{root}: cannot be written to. Choose another data root with --data or ALP_DATA.")
+    keep_caches_in(root)
+    return root
