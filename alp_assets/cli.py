@@ -7,20 +7,25 @@ import gc
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alp_assets.cli_weights import weights_app
+from alp_assets.commands.check import check
+from alp_assets.commands.form import estimate, form
+from alp_assets.commands.interop import export_app, import_app
+from alp_assets.commands.options import DataOption, JsonOption, SetOption, overrides
+from alp_assets.commands.pretrain import pretrain
+from alp_assets.commands.report import report
+from alp_assets.commands.synth import synth, write_customer
+from alp_assets.commands.weights import weights_app
 from alp_assets.errors import AlpError
 
 if TYPE_CHECKING:
     from alp_assets.params import Params
     from alp_assets.stages.package import PackageFolder
     from alp_assets.terminal import Terminal
-    from schemas.problems import Problem
 
 app = typer.Typer(
     name="alp",
@@ -30,15 +35,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(weights_app, name="weights")
+app.add_typer(import_app, name="import")
+app.add_typer(export_app, name="export")
 
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data root; default $ALP_DATA, else data/ of the checkout.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of tables.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="A parameter, as name=value; see params.yaml.", metavar="NAME=VALUE"),
-]
 CustomerOption = Annotated[str, typer.Option("--customer", "-c", help="Whose package it is, for example acme.")]
 
 REFUSED = 1
@@ -54,34 +53,12 @@ def demo(data: DataOption = None, as_json: JsonOption = False) -> None:
 
     root, terminal = _begin(data, as_json)
     archive = root / "demo" / "factory.zip"
-    made = _synthesize(archive, SynthSpec(), terminal)
+    made = write_customer(archive, SynthSpec(), terminal)
     # named after its content, because a package never changes and the synthetic customer may
-    _onboard(root, archive, "demo", made["sha256"][:8], {}, terminal, as_json)
+    _onboard(root, archive, "demo", made.sha256[:8], {}, terminal, as_json)
 
 
-@app.command()
-def synth(
-    target: Annotated[Path, typer.Argument(help="The zip to write.")],
-    machines: Annotated[str | None, typer.Option(help="Machine types, separated by commas.")] = None,
-    sections: Annotated[int | None, typer.Option(help="Machines of each type.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the package of a synthetic customer. Defaults are `synth` of params.yaml."""
-    from alp_assets.params import load_params
-    from alp_assets.synth.customer import spec_from
-
-    root, terminal = _begin(data, as_json)
-    chosen = {
-        "machines": machines.split(",") if machines else None,
-        "sections_per_machine": sections,
-        "seed": seed,
-    }
-    given = {name: value for name, value in chosen.items() if value is not None}
-    made = _synthesize(target, spec_from({**load_params(root).synth, **given}), terminal)
-    if as_json:
-        _print_json(made)
+app.command()(synth)
 
 
 @app.command()
@@ -103,41 +80,13 @@ def onboard(
             f"{archive.name}: this cannot be the name of a package, which has small letters, digits and hyphens "
             "alone. Give one with --package, for example --package pump-2026-10."
         )
-    overrides = _overrides(settings) | ({"models.engine": engine} if engine else {})
-    _onboard(root, archive, customer, package or archive.stem, overrides, terminal, as_json)
+    chosen = overrides(settings) | ({"models.engine": engine} if engine else {})
+    _onboard(root, archive, customer, package or archive.stem, chosen, terminal, as_json)
 
 
-@app.command()
-def check(
-    archive: Annotated[Path, typer.Argument(help="The zip to check.")],
-    settings: SetOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check table and recordings of a package without onboarding it. Exit code 1 when there are problems."""
-    from alp_assets.stages.rejection import known_problems
-    from alp_assets.stages.summary import counted
-
-    root, terminal = _begin(data, as_json)
-    params = _params(root, _overrides(settings) | {"quality.data_docs": False})
-    with tempfile.TemporaryDirectory(prefix="alp-check-") as scratch, terminal.working():
-        folder = _folder(Path(scratch), "check", "package")
-        passed = _run_checks(folder, archive, params, terminal)
-        problems = sorted(known_problems(folder), key=lambda problem: problem.row or 0)
-        problems += _too_few_normals(folder, params) if passed else []
-    serious = [problem for problem in problems if problem.severity != "warning"]
-    if as_json:
-        _print_json({"passed": passed, "problems": [vars(problem) for problem in problems]})
-    elif problems:
-        _problem_table(terminal, problems)
-    if not as_json:
-        terminal.say(
-            f"{counted(len(serious), 'problem')} and {counted(len(problems) - len(serious), 'warning')}"
-            if problems
-            else "No problems. The package can be sent as it is."
-        )
-    if serious or not passed:
-        raise typer.Exit(REFUSED)
+app.command()(form)
+app.command()(estimate)
+app.command()(check)
 
 
 @app.command()
@@ -178,7 +127,7 @@ def score(
     from alp_assets.stages.single import score_file
 
     root, terminal = _begin(data, as_json)
-    params = _params(root, _overrides(settings))
+    params = _params(root, overrides(settings))
     machine, rows, errors = _section(section), [], []
     for path in clips:
         try:
@@ -194,6 +143,10 @@ def score(
         terminal.error(text)
     if errors:
         raise typer.Exit(MISUSED)
+
+
+app.command()(report)
+app.command()(pretrain)
 
 
 @app.command()
@@ -242,10 +195,10 @@ def _begin(data: Path | None, as_json: bool) -> tuple[Path, Terminal]:
     return open_root(data), Terminal(quiet=as_json)
 
 
-def _params(root: Path, overrides: dict[str, Any]) -> Params:
+def _params(root: Path, given: dict[str, Any]) -> Params:
     from alp_assets.params import load_params, with_overrides
 
-    return with_overrides(load_params(root), overrides)
+    return with_overrides(load_params(root), given)
 
 
 def _folder(root: Path, customer: str, package: str) -> PackageFolder:
@@ -263,70 +216,12 @@ def _section(text: str) -> Any:
         raise AlpError(str(error)) from error
 
 
-def _overrides(settings: list[str] | None) -> dict[str, Any]:
-    import yaml
-
-    found = {}
-    for setting in settings or []:
-        name, separator, value = setting.partition("=")
-        if not separator:
-            raise AlpError(f"--set {setting}: write it as name=value, for example decision.false_alarm_rate=0.05.")
-        try:
-            found[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise AlpError(
-                f"--set {setting}: the value cannot be read as YAML; put quotes around text."
-            ) from error
-    return found
-
-
-def _synthesize(target: Path, spec: Any, terminal: Terminal) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from alp_assets.synth.customer import synthesize
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with terminal.working():
-        made = synthesize(target, spec, terminal.progress("synth"))
-    terminal.say(
-        f"{target}: {made.recordings} recordings of {made.sections} machines, {made.seconds / 60:.0f} min"
-    )
-    return asdict(made)
-
-
-def _run_checks(folder: PackageFolder, archive: Path, params: Params, terminal: Terminal) -> bool:
-    from alp_assets.stages.metadata import metadata
-    from alp_assets.stages.quality import quality
-    from alp_assets.stages.upload import upload
-
-    upload(folder, params, terminal.progress("upload"), archive=archive)
-    for check_stage in (metadata, quality):
-        if not check_stage(folder, params, terminal.progress(check_stage.__name__)).passed:
-            return False
-    return True
-
-
-def _too_few_normals(folder: PackageFolder, params: Params) -> list[Problem]:
-    """Machines that could only be scored with the model of an earlier package."""
-    from alp_assets.stages.quality import OK, read_quality
-    from schemas.problems import Problem
-
-    problems = []
-    for (machine_type, section_id), rows in read_quality(folder).groupby(["machine_type", "section_id"]):
-        normals = int(((rows["split"] == "train") & (rows["verdict"] == OK)).sum())
-        if normals < params.models.min_normals:
-            text = f"{machine_type}/{section_id}: usable normal recordings for training: {normals}."
-            remedy = "Send 3 to 10, unless an earlier package had this machine."
-            problems.append(Problem("warning", text, remedy, column="section_id", value=str(section_id)))
-    return problems
-
-
 def _onboard(
     root: Path,
     archive: Path,
     customer: str,
     package: str,
-    overrides: dict[str, Any],
+    chosen: dict[str, Any],
     terminal: Terminal,
     as_json: bool,
 ) -> None:
@@ -335,9 +230,9 @@ def _onboard(
     folder = _folder(root, customer, package)
     if not archive.is_file():
         raise AlpError(f"{archive}: no such file.")
-    _params(root, overrides)
+    _params(root, chosen)
     with terminal.working():
-        done = run(folder, archive, overrides, terminal.told, terminal.progress)
+        done = run(folder, archive, chosen, terminal.told, terminal.progress)
     if as_json:
         _print_json(_as_json(folder, done.success, done.reasons, done.run_id))
     elif done.success:
@@ -388,11 +283,6 @@ def _as_json(folder: PackageFolder, success: bool, reasons: tuple[str, ...], run
     if success:
         found |= {"report": str(folder.stage("report") / "report.html"), "metrics": read_metrics(folder)}
     return found
-
-
-def _problem_table(terminal: Terminal, problems: list[Problem]) -> None:
-    columns = ("row", "column", "value", "file", "severity", "problem", "remedy")
-    terminal.table("Problems", columns, [[getattr(item, name) for name in columns] for item in problems])
 
 
 def _print_json(value: Any) -> None:

@@ -121,8 +121,8 @@ class PretrainedParams(_Group):
 class EmbeddingParams(_Group):
     """Which encoder turns clips into embeddings, and the settings of each."""
 
-    encoder: Annotated[str, Field(pattern=r"^(auto|logmel|ast|beats|hf:\S+)$")] = Field(
-        default="auto", description="for engines A and B; auto takes ast where its weights are, else logmel"
+    encoder: Annotated[str, Field(pattern=r"^(auto|alp_conv|logmel|ast|beats|hf:\S+)$")] = Field(
+        default="auto", description="for engines A and B; auto takes ast where its weights are, else alp_conv"
     )
     logmel: LogmelParams = LogmelParams()
     pretrained: PretrainedParams = PretrainedParams()
@@ -313,6 +313,7 @@ class ReportParams(_Group):
     """What the report shows."""
 
     top_clips: int = Field(default=3, ge=0, le=20, description="most anomalous clips shown for each section")
+    language: Literal["en", "ko"] = Field(default="en", description="in which the report opens; both are in it")
 
 
 class VersionParams(_Group):

@@ -9,7 +9,18 @@ import argparse
 import subprocess
 import sys
 
-BENCHES = ("motors", "arrival", "onboarding", "coreset", "thresholds", "encoders", "banks", "engines")
+BENCHES = (
+    "motors",
+    "arrival",
+    "onboarding",
+    "coreset",
+    "thresholds",
+    "encoders",
+    "banks",
+    "engines",
+    "synth",
+    "pretraining",
+)
 
 
 def main() -> int:

@@ -41,8 +41,15 @@ from bench.real_data import place
 
 Rows = npt.NDArray[np.intp]
 
-VIEWS: dict[str, tuple[View, ...]] = {"logmel": ("pooled", "frames", "patches"), "descriptors": ("pooled",)}
-"""What is embedded, by encoder: all that engines without pretrained weights work on."""
+VIEWS: dict[str, tuple[View, ...]] = {
+    "alp_conv": ("pooled", "patches"),
+    "logmel": ("pooled", "frames", "patches"),
+    "descriptors": ("pooled",),
+}
+"""What is embedded, by encoder: all that engines work on where nobody brought weights."""
+
+_DEVELOPMENT_FOLD = "1-"
+"""Recordings of this fold of the noise set are for choosing defaults; the tables print the other folds."""
 
 SYNTHETIC_SOURCE = 40
 SYNTHETIC_MACHINES = ("fan", "pump")
@@ -84,9 +91,10 @@ class Pool:
     draws: list[Draw]
 
 
-def noise_recordings() -> list[Path]:
-    """Recordings of environmental noise, sorted; none where they are not."""
-    return sorted((place() / "esc10").glob("*/*.ogg"))
+def noise_recordings(*, development: bool = False) -> list[Path]:
+    """Recordings of environmental noise, sorted; none where they are not. Those for development are apart."""
+    found = sorted((place() / "esc10").glob("*/*.ogg"))
+    return [path for path in found if path.name.startswith(_DEVELOPMENT_FOLD) == development]
 
 
 def halves(noise: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -100,14 +108,18 @@ def halves(noise: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def motor_pool(
-    recordings: Sequence[MotorRecording], seeds: Sequence[int], normals: Sequence[int], progress: Progress = silent
+    recordings: Sequence[MotorRecording],
+    seeds: Sequence[int],
+    normals: Sequence[int],
+    progress: Progress = silent,
+    encoders: Sequence[Encoder] = (),
 ) -> Pool:
-    """The condition ``motors``."""
+    """The condition ``motors``; of all encoders where none are named."""
     sounds = [_sound_of(recording.path) for recording in recordings]
     names = np.array([recording.motor_class for recording in recordings])
     groups = sorted(set(names.tolist()))
     draws = [draw_motors(names, group, seed, n) for n in normals for seed in seeds for group in groups]
-    return Pool("motors", embed(sounds, progress), draws)
+    return Pool("motors", embed(sounds, progress, encoders), draws)
 
 
 def noisy_pool(
@@ -117,6 +129,7 @@ def noisy_pool(
     seeds: Sequence[int],
     normals: Sequence[int],
     progress: Progress = silent,
+    encoders: Sequence[Encoder] = (),
 ) -> Pool:
     """The condition ``motors, noise x dB``: rows are the clean clips, those with known and those with test noise.
 
@@ -129,7 +142,7 @@ def noisy_pool(
     names = np.array([recording.motor_class for recording in recordings])
     groups, condition = sorted(set(names.tolist())), noise_condition(snr_db)
     draws = [draw_noisy(names, group, seed, n, condition) for n in normals for seed in seeds for group in groups]
-    return Pool(condition, embed(sounds, progress), draws)
+    return Pool(condition, embed(sounds, progress, encoders), draws)
 
 
 def noise_condition(snr_db: float) -> str:
@@ -206,10 +219,12 @@ def draw_synthetic(table: Sequence[Mapping[str, str]], machine: str, seed: int, 
     )
 
 
-def embed(sounds: Sequence[Sound], progress: Progress = silent) -> dict[Feature, FloatArray]:
-    """Every view of every encoder in ``VIEWS``, (len(sounds), ...), kept as a package keeps it."""
+def embed(
+    sounds: Sequence[Sound], progress: Progress = silent, encoders: Sequence[Encoder] = ()
+) -> dict[Feature, FloatArray]:
+    """Every view in ``VIEWS`` of some encoders, by default all, (len(sounds), ...), kept as a package keeps it."""
     params = Params()
-    encoders = [make_encoder(name, params.embeddings, Path()) for name in VIEWS]
+    encoders = encoders or [make_encoder(name, params.embeddings, Path()) for name in VIEWS]
     found: dict[Feature, list[FloatArray]] = {}
     for done, parts in enumerate(ordered_map(_embedding_by(encoders), sounds, params.run.threads), 1):
         for feature, value in parts.items():

@@ -1,8 +1,8 @@
 """Every engine beside the field's detectors, on the same draws: real motors, motors in noise, synthetic machines.
 
 One run, one table. Seeds 0, 1, ... are for reporting alone: what the defaults are was chosen on motors and
-synthetic machines (alone and as noise on each other) with seeds from 100 up, never on the noisy conditions here.
-``--first-seed 100`` is for development.
+synthetic machines with seeds from 100 up, and in noise on recordings of the noise set's first fold, which the
+table leaves out. ``--first-seed 100`` is for development and takes that fold.
 
 A method is fitted on the known normals, calibrated on them as ALP does it (scores of normals that it has not
 seen, then the conformal threshold for 10 % false alarms in the worse domain) and scores all test clips. Slow
@@ -56,13 +56,16 @@ RATE = 0.1
 NORMALS = (3, 5, 10, 20)
 HEADLINE = 10
 NOISE_SNR_DB = (0.0, -5.0)
-ENCODER = "logmel"
+ENCODER, PLAIN = "alp_conv", "logmel"
 
-AUTO_TARGET = 0.775
+AUTO_TARGET = 0.80
 """Mean AUC over the motors that ``auto`` is to reach with ten normals."""
 
-AUTO, NEAREST, BEST_OF_PYOD = "auto", "nearest neighbour", "best of PyOD"
-_POOLED = Feature(ENCODER, "pooled")
+IN_NOISE, ANYWHERE = 0.05, -0.01
+"""What ``auto`` is to gain over the same on log-mel in noise, and the most that it may lose on the motors."""
+
+AUTO, AUTO_PLAIN, NEAREST, BEST_OF_PYOD = "auto", "auto on log-mel", "nearest neighbour", "best of PyOD"
+_PEERS_FEATURE = Feature(PLAIN, "pooled")
 _BASELINE_FOLDS = 2
 
 Cost = Literal["light", "slow", "heavy", "baseline"]
@@ -78,12 +81,17 @@ class Method:
     engine: str = ""
     settings: tuple[tuple[str, Any], ...] = ()
     peer: Peer | None = None
+    encoder: str = ENCODER
 
 
+_GENREP = (("memory_bank.mode", "genrep"),)
 ALP_METHODS = (
-    Method("patch_memory (A), log-mel", "heavy", "patch_memory"),
-    Method("memory_bank (B), fused", "light", "memory_bank", (("memory_bank.mode", "fused"),)),
-    Method("memory_bank (B), genrep", "light", "memory_bank", (("memory_bank.mode", "genrep"),)),
+    Method("patch_memory (A)", "heavy", "patch_memory"),
+    Method("patch_memory (A), log-mel", "heavy", "patch_memory", encoder=PLAIN),
+    Method("memory_bank (B), fused", "light", "memory_bank"),
+    Method("memory_bank (B), fused, log-mel", "light", "memory_bank", encoder=PLAIN),
+    Method("memory_bank (B), genrep", "light", "memory_bank", _GENREP),
+    Method("memory_bank (B), genrep, log-mel", "light", "memory_bank", _GENREP, encoder=PLAIN),
     Method("meta_prototype (C)", "heavy", "meta_prototype"),
     Method("isolation_forest (L1)", "slow", "isolation_forest"),
     Method("autoencoder (L2), mean", "slow", "autoencoder", (("autoencoder.variant", "mean"),)),
@@ -92,6 +100,7 @@ BASELINE = Method("dense autoencoder, frames", "baseline", "autoencoder", (("aut
 PYOD = tuple(Method(peer.name, "slow" if "Forest" in peer.name else "light", peer=peer) for peer in pyod_peers())
 METHODS = (
     Method(AUTO, "light", "auto"),
+    Method(AUTO_PLAIN, "light", "auto", encoder=PLAIN),
     *ALP_METHODS,
     BASELINE,
     *PYOD,
@@ -328,10 +337,17 @@ def targets_of(outcomes: Sequence[Outcome]) -> list[Target]:
             found.append(Target("auto over the best of PyOD on motors: AUC", 0.03, margin, f"{name}, {how}"))
     for condition in dict.fromkeys(outcome.condition for outcome in tens):
         noisy = [outcome for outcome in tens if outcome.condition == condition]
-        mine, rival = _aucs(noisy, AUTO), _aucs(noisy, NEAREST)
-        if condition.startswith("motors,") and mine and rival:
-            text = f"auto over the {NEAREST}, {condition}: AUC"
-            found.append(Target(text, 0.0, _margin(mine, rival), _counted(rival)))
+        for rival_name, wanted in ((NEAREST, 0.0), (AUTO_PLAIN, IN_NOISE)):
+            mine, rival = _aucs(noisy, AUTO), _aucs(noisy, rival_name)
+            if condition.startswith("motors,") and mine and rival:
+                text = f"auto over the {rival_name}, {condition}: AUC".replace("the auto", "auto")
+                found.append(Target(text, wanted, _margin(mine, rival), _counted(rival)))
+    for count in sorted({outcome.normals for outcome in outcomes}):
+        here = [found for found in outcomes if (found.condition, found.normals) == ("motors", count)]
+        mine, rival = _aucs(here, AUTO), _aucs(here, AUTO_PLAIN)
+        if mine and rival:
+            text = f"auto over {AUTO_PLAIN}, motors, {count} normals: AUC"
+            found.append(Target(text, ANYWHERE, _margin(mine, rival), _counted(rival)))
     return found
 
 
@@ -386,18 +402,19 @@ def _mean(condition: str, normals: int, method: str, found: Sequence[Outcome]) -
 def _made(method: Method, draw: Draw) -> tuple[Engine | Peer, Feature, str]:
     """The engine of a method, what it works on, and a key that is the same for the same engine."""
     if method.peer is not None:
-        return method.peer, _POOLED, method.name
+        return method.peer, _PEERS_FEATURE, method.name
     params: ModelParams = with_overrides(
         Params(), {f"models.{name}": value for name, value in method.settings}
     ).models
     name = method.engine
     if name == AUTO:
         counts = {domain: int((draw.domains == domain).sum()) for domain in ("source", "target")}
-        section = Situation(counts["source"], counts["target"], ENCODER, draw.conditions, draw.recordings)
+        section = Situation(counts["source"], counts["target"], method.encoder, draw.conditions, draw.recordings)
         name = choose_engine(params, "bench", "engines", section).engine.name
     engine = make_engine(name, params)
     group = getattr(params, name).model_dump_json()
-    return engine, feature_of(engine, ENCODER), f"{name} {group}"
+    feature = feature_of(engine, method.encoder)
+    return engine, feature, f"{name} {feature.encoder} {group}"
 
 
 def _outcome(blank: Outcome, engine: Engine | Peer, draw: Draw, pool: Pool, feature: Feature) -> Outcome:
@@ -437,7 +454,7 @@ def _calibration(engine: Engine | Peer, known: Normals, method: str) -> Scores:
 
 def _pools(plan: Plan, progress: Progress) -> Iterator[Pool]:
     """The conditions, one after the other, so that only one is in memory."""
-    folder, noise = motor_sounds(), noise_recordings()
+    folder, noise = motor_sounds(), noise_recordings(development=plan.first_seed > 0)
     if folder is None:
         say(f"motors: skipped, {absent()}")
     else:
@@ -507,7 +524,7 @@ def _print(means: Sequence[Mean], outcomes: Sequence[Outcome], plan: Plan) -> No
             [target.text, f"{target.wanted:+.3f}", f"{target.measured:+.3f}", "met" if target.met else "not met"]
             for target in targets
         ]
-        show(f"With {HEADLINE} normals", ("target", "wanted", "measured", ""), lines)
+        show("Targets, with 10 normals where no count is given", ("target", "wanted", "measured", ""), lines)
         for target in targets:
             say(f"{target.text}: {target.how}")
 

@@ -1,7 +1,7 @@
 """What thresholds promise and what happens, on real motor recordings: every policy, few and more normals.
 
 Each class takes its turn as the normal one, with several draws of the recordings that are known. The engine
-is memory_bank on log-mel statistics; a threshold is set on its calibration scores and tried on all other
+is memory_bank on alp_conv; a threshold is set on its calibration scores and tried on all other
 recordings. Intervals are of the counts over all draws; the draws of a class overlap, so they are narrower
 than they would be with new recordings. Seeds 0, 1, ... are for reporting alone: defaults were chosen on
 seeds from 100 up, and of those nothing is written.
@@ -20,11 +20,11 @@ from alp_assets.audio.decode import FloatArray, open_recording
 from alp_assets.audio.standardize import standard_clips
 from alp_assets.decision.policy import set_threshold
 from alp_assets.decision.threshold import clopper_pearson
+from alp_assets.encoders.alp_conv import shipped_encoder
 from alp_assets.encoders.base import Sound
-from alp_assets.encoders.logmel import LogmelEncoder
 from alp_assets.engines.base import TARGET, Normals, Scores
 from alp_assets.engines.catalog import make_engine
-from alp_assets.params import DecisionParams, LogmelParams, ModelParams
+from alp_assets.params import DecisionParams, ModelParams
 from bench.motor_sounds import MotorRecording, classes, labelled_recordings
 from bench.output import save, say, show
 from bench.real_data import absent, motor_sounds
@@ -92,7 +92,7 @@ def main() -> None:
         policies = {name: params.model_dump(mode="json") for name, params in POLICIES.items()}
         parameters = {
             ENGINE: ModelParams().memory_bank.model_dump(mode="json"),
-            "logmel": LogmelParams().model_dump(mode="json"),
+            "alp_conv": shipped_encoder().settings,
         }
         save(
             "thresholds",
@@ -108,7 +108,7 @@ def main() -> None:
 
 def embedded(recordings: list[MotorRecording]) -> FloatArray:
     """The pooled embedding (n, ...) of the first clip of every recording."""
-    encoder = LogmelEncoder(LogmelParams())
+    encoder = shipped_encoder()
     sounds = []
     for recording in recordings:
         with recording.path.open("rb") as stream, open_recording(stream) as opened:

@@ -1,7 +1,6 @@
 """The normalised table: what holds of every row that goes on to the next stage.
 
-Each check carries the words that a customer reads: ``error`` is what is wrong and ``description``
-what to do about it.
+The ``error`` of each check is the code of the problem that it finds (see ``schemas.problems``).
 """
 
 from __future__ import annotations
@@ -17,11 +16,13 @@ import pandera.pandas as pa
 
 from schemas.columns import COLUMNS, Column
 
-ALLOWED, EMPTY, TWICE = "allowed", "not_nullable", "field_uniqueness"
-"""Kinds of failure that need words for the very cell."""
+ALLOWED, EMPTY, TWICE, TOO_LONG = "value_unknown", "cell_empty", "clip_id_twice", "cell_too_long"
+"""Codes of failures whose sentences name what depends on the table or the column."""
 
 MAX_SECTION_LENGTH = 64
 MAX_CLIP_ID_LENGTH = 200
+LONGEST = {"section_id": MAX_SECTION_LENGTH, "clip_id": MAX_CLIP_ID_LENGTH}
+"""Characters that a column may have."""
 
 _DTYPES = {"time": "datetime64[us]", "flag": "boolean", "number": "float64", "integer": "float64"}
 _ALWAYS_FILLED = (
@@ -35,10 +36,12 @@ _ALWAYS_FILLED = (
     "label",
 )
 
+_BUILT_IN = {"not_nullable": EMPTY, "field_uniqueness": TWICE}
+
 BLAMED_COLUMN = {
-    "train_is_normal": "label",
-    "train_is_confirmed": "operator_confirmed",
-    "supplement_has_type": "supp_type",
+    "train_not_normal": "label",
+    "train_not_confirmed": "operator_confirmed",
+    "supplement_without_type": "supp_type",
 }
 """Which column a check of the whole row is about."""
 
@@ -86,76 +89,44 @@ def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
 
 
-def _each(name: str, holds: Callable[[str], bool], problem: str, remedy: str) -> pa.Check:
+def _each(name: str, holds: Callable[[str], bool], code: str) -> pa.Check:
     """A check of texts one by one; equal ones are looked at once."""
 
     def all_of(texts: pd.Series) -> pd.Series:
         return texts.map({text: holds(text) for text in texts.unique()}).astype(bool)
 
-    return pa.Check(all_of, name=name, error=problem, description=remedy)
+    return pa.Check(all_of, name=name, error=code)
 
 
 def _printable(name: str) -> pa.Check:
     return _each(
         f"{name}_is_printable",
         lambda text: all(ord(character) >= 32 and not 127 <= ord(character) < 160 for character in text),
-        "It holds a line break, a tab or another control character.",
-        "Write it on one line, without invisible characters.",
+        "cell_unprintable",
     )
 
 
 def _not_empty(name: str) -> pa.Check:
-    return _each(f"{name}_is_filled", lambda text: bool(text.strip()), "It is empty.", "Fill it in.")
+    return _each(f"{name}_is_filled", lambda text: bool(text.strip()), EMPTY)
 
 
-def _at_most(name: str, length: int) -> pa.Check:
-    return _each(
-        f"{name}_is_short",
-        lambda text: len(text) <= length,
-        f"It is longer than {length} characters.",
-        "Choose a shorter name.",
-    )
+def _at_most(name: str) -> pa.Check:
+    return _each(f"{name}_is_short", lambda text: len(text) <= LONGEST[name], TOO_LONG)
 
 
 _CHECKS: dict[str, list[pa.Check]] = {
     "relative_path": [_not_empty("relative_path"), _printable("relative_path")],
-    "section_id": [
-        _not_empty("section_id"),
-        _at_most("section_id", MAX_SECTION_LENGTH),
-        _printable("section_id"),
-    ],
-    "clip_id": [_not_empty("clip_id"), _at_most("clip_id", MAX_CLIP_ID_LENGTH), _printable("clip_id")],
-    "operating_condition": [
-        _each(
-            "condition_is_object",
-            is_condition,
-            "It is not a JSON object.",
-            'Write it like {"valve": "half open", "temperature_c": 40}, or leave it empty.',
-        )
-    ],
-    "anomaly_regions": [
-        _each(
-            "regions_are_pairs",
-            are_regions,
-            "It is not a JSON list of [start, end] in seconds with 0 <= start < end.",
-            "Write it like [[1.5, 3.0], [7.2, 8.0]], or leave it empty.",
-        )
-    ],
+    "section_id": [_not_empty("section_id"), _at_most("section_id"), _printable("section_id")],
+    "clip_id": [_not_empty("clip_id"), _at_most("clip_id"), _printable("clip_id")],
+    "operating_condition": [_each("condition_is_object", is_condition, "condition_no_object")],
+    "anomaly_regions": [_each("regions_are_pairs", are_regions, "regions_no_pairs")],
     "snr_db": [
-        pa.Check(
-            lambda values: values.abs() < math.inf,
-            name="snr_is_finite",
-            error="It is not a finite number.",
-            description="Write decibels like 6 or -3.5, or leave it empty.",
-        )
+        pa.Check(lambda values: values.abs() < math.inf, name="snr_is_finite", error="snr_not_finite"),
     ],
     "sample_rate_hz": [
         pa.Check(
-            lambda values: (values > 0) & (values < math.inf),
-            name="rate_is_positive",
-            error="A sample rate is more than 0.",
-            description="Write samples a second, like 10000, or leave it empty.",
-        )
+            lambda values: (values > 0) & (values < math.inf), name="rate_is_positive", error="rate_not_positive"
+        ),
     ],
 }
 
@@ -163,20 +134,17 @@ _ROW_CHECKS = [
     pa.Check(
         lambda table: (table["split"] != "train") | (table["label"] == "normal"),
         name="train_is_normal",
-        error="A recording for training must be normal.",
-        description="Set split to test, or label to normal if it is.",
+        error="train_not_normal",
     ),
     pa.Check(
         lambda table: (table["split"] != "train") | table["operator_confirmed"].fillna(False).astype(bool),
         name="train_is_confirmed",
-        error="Nobody vouches that this recording for training is normal.",
-        description="Have an operator listen and write TRUE, or set split to test.",
+        error="train_not_confirmed",
     ),
     pa.Check(
         lambda table: (table["split"] != "supplemental") | table["supp_type"].notna(),
         name="supplement_has_type",
-        error="A supplemental recording needs its type.",
-        description="Write noise (background only) or machine (the machine alone).",
+        error="supplement_without_type",
     ),
 ]
 
@@ -185,7 +153,7 @@ def _column(column: Column) -> pa.Column:
     checks = list(_CHECKS.get(column.name, ()))
     if column.values:
         allowed = [value for value, _ in column.values]
-        checks.append(pa.Check.isin(allowed, name=ALLOWED, error=f"It is none of {', '.join(allowed)}."))
+        checks.append(pa.Check.isin(allowed, name="allowed", error=ALLOWED))
     return pa.Column(
         dtype_of(column),
         checks,
@@ -211,13 +179,11 @@ METADATA = pa.DataFrameSchema(
 
 @dataclass(frozen=True)
 class Failure:
-    """A row (``place``, counted from 0) that fails a check; ``kind`` is the check's name."""
+    """A row (``place``, counted from 0) that fails a check, and the code of the problem that it is."""
 
     place: int
     column: str
-    kind: str
-    problem: str
-    remedy: str
+    code: str
 
 
 def failures(table: pd.DataFrame) -> list[Failure]:
@@ -233,20 +199,17 @@ def failures(table: pd.DataFrame) -> list[Failure]:
         METADATA.validate(table, lazy=True)
     except pa.errors.SchemaErrors as error:
         found = [failure for one in error.schema_errors for failure in _failures_of(one)]
-        return sorted(found, key=lambda failure: failure.kind in BLAMED_COLUMN)
+        return sorted(found, key=lambda failure: failure.code in BLAMED_COLUMN)
     return []
 
 
 def _failures_of(error: pa.errors.SchemaError) -> list[Failure]:
     check: Any = error.check
-    kind = getattr(check, "name", check)
-    column = BLAMED_COLUMN.get(kind) or str(error.schema.name)
-    words = {
-        EMPTY: ("It is empty.", "Fill it in."),
-        TWICE: ("Another row already has this name.", "Give every recording its own clip_id."),
-    }
-    problem, remedy = words.get(kind) or (str(check.error), str(check.description or ""))
-    return [Failure(place, column, kind, problem, remedy) for place in _places(error)]
+    code = _BUILT_IN.get(check) if isinstance(check, str) else check.error
+    if code is None:
+        raise error
+    column = BLAMED_COLUMN.get(code) or str(error.schema.name)
+    return [Failure(place, column, code) for place in _places(error)]
 
 
 def _places(error: pa.errors.SchemaError) -> list[int]:

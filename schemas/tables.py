@@ -33,6 +33,7 @@ QUALITY = pa.DataFrameSchema(
         "verdict": _text(pa.Check.isin(["ok", "set aside"])),
         "reasons": _text(),
         "warnings": _text(),
+        "problems": _text(),
         "container": _text(),
         "subtype": _text(),
         "sample_rate_hz": pa.Column("int64", pa.Check.ge(0)),
@@ -50,7 +51,10 @@ QUALITY = pa.DataFrameSchema(
     strict=True,
     ordered=True,
 )
-"""One row for each recording of the metadata. Measures are empty where nothing could be decoded."""
+"""One row for each recording of the metadata. Measures are empty where nothing could be decoded.
+
+``reasons`` and ``warnings`` are English sentences; ``problems`` is JSON that tells them in any language.
+"""
 
 CLIPS = pa.DataFrameSchema(
     {

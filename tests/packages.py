@@ -83,7 +83,8 @@ def machine_files(
     for number, (split, label) in enumerate(kinds):
         path = f"audio/{section}/{split}_{label}_{number:02d}.wav"
         files[path] = audio(hum(seed * 1000 + number, faulty=label == "anomaly"))
-        rows.append(row(path, split=split, label=label, section_id=section, **more))
+        confirmed = {"operator_confirmed": "" if label == "anomaly" else "yes"}
+        rows.append(row(path, split=split, label=label, section_id=section, **{**confirmed, **more}))
     return files, rows
 
 

@@ -107,7 +107,11 @@ def told(result):
 def test_help_lists_the_commands(alp):
     result = alp("--help")
     assert result.code == 0
-    for name in ("demo", "synth", "onboard", "check", "stage", "score", "home", "version"):
+    commands = (
+        *("demo", "synth", "onboard", "form", "estimate", "check", "stage", "score", "report", "pretrain", "home"),
+        *("version", "weights", "import", "export"),
+    )
+    for name in commands:
         assert f" {name} " in result.out
 
 
@@ -179,7 +183,8 @@ def small(tmp_path):
     """A data root whose synthetic customer is small."""
     root = tmp_path / "data"
     root.mkdir()
-    counts = {"source_normals": 2, "target_normals": 2, "test_normals": 1, "test_anomalies": 1, "noise_only": 0}
+    counts = {"source_normals": 2, "target_normals": 2, "test_normals": 1, "test_anomalies": 1}
+    counts |= {"noise_only": 0, "clean_machine": 0}
     (root / "params.yaml").write_text(json.dumps({"synth": {**counts, "machines": ["fan"], "duration_s": 1.0}}))
     return root
 
@@ -211,29 +216,36 @@ def test_an_unknown_machine_cannot_be_synthesized(alp, small, tmp_path):
 
 def spoilt(path):
     """A package with a bad row, a bad recording and a file without a row."""
-    files, rows = machine_files(train=3, normal=1, anomaly=1)
+    files, rows = machine_files(train=3, normal=2, anomaly=0)
     files |= {"audio/text.wav": b"only words here, no sound at all" * 9, "audio/nobody.wav": audio(hum(9))}
     rows += [row("audio/text.wav"), row("audio/absent [bold].wav")]
     return zipped(path, {**files, "metadata.csv": table(rows)})
 
 
+def good(path, **more):
+    """A package in which nothing is to be mended or noted."""
+    return machine_package(path, anomaly=0, **more)
+
+
 def test_check_of_a_good_package(alp, tmp_path):
-    archive = machine_package(tmp_path / "p.zip")
+    archive = good(tmp_path / "p.zip")
     before = tree(tmp_path)
     result = alp("check", archive, "--data", tmp_path / "data")
     assert result.code == 0
-    assert "No problems" in result.out
-    assert alp("check", archive, "--data", tmp_path / "data", "--json").json == {"passed": True, "problems": []}
+    assert "No problems. The package can be sent as it is." in result.out
+    found = alp("check", archive, "--data", tmp_path / "data", "--json").json
+    assert (found["verdict"], found["passed"], found["problems"]) == ("ok", True, [])
     assert tree(tmp_path) == before
 
 
 def test_check_of_a_bad_package_lists_the_problems(alp, tmp_path):
     result = alp("check", spoilt(tmp_path / "p.zip"), "--data", tmp_path / "data")
     assert result.code == 1
-    assert "2 problems and 1 warning\n" in result.out
+    assert "2 problems and 1 warning. This package can be sent, but part of it will be set aside.\n" in result.out
     for word in (
         "audio/text.wav",
         "it is text",
+        "row 8  column A (relative_path)",
         "audio/absent [bold].wav",
         "no such recording",
         "audio/nobody.wav",
@@ -241,30 +253,72 @@ def test_check_of_a_bad_package_lists_the_problems(alp, tmp_path):
         assert word in result.out
 
 
+def test_check_tells_of_equal_problems_once_and_fits_a_narrow_terminal(alp, tmp_path):
+    files, rows = machine_files(train=3, normal=1, anomaly=0)
+    rows += [row(f"audio/absent_{number}.flac") for number in range(300)]
+    archive = zipped(tmp_path / "p.zip", {**files, "metadata.csv": table(rows)})
+    result = alp("check", archive, "--data", tmp_path / "data")
+    assert result.code == 1
+    assert result.out.count("The zip holds no such recording.") == 1
+    assert "(300 times)" in result.out
+    assert "292 more places" in result.out
+    assert len(result.out.splitlines()) < 40
+    assert max(len(line) for line in result.out.splitlines() if line.startswith(("[", "  "))) <= 80
+
+
 def test_check_as_json_is_json_and_nothing_else(alp, tmp_path):
     result = alp("check", spoilt(tmp_path / "p.zip"), "--data", tmp_path / "data", "--json")
     assert result.code == 1
     assert result.json["passed"] is True
+    assert result.json["verdict"] == "problems"
     found = {(item["row"], item["severity"], item["file"] or item["value"]) for item in result.json["problems"]}
     assert found == {
         (7, "error", "audio/text.wav"),
         (8, "error", "audio/absent [bold].wav"),
         (None, "warning", "audio/nobody.wav"),
     }
+    (section,) = result.json["sections"]
+    assert (section["section_id"], section["state"], section["target_normals"]) == ("1", "model", 3)
+
+
+def test_check_in_korean_writes_a_korean_page(alp, tmp_path):
+    archive, page = spoilt(tmp_path / "p.zip"), tmp_path / "out" / "check.html"
+    result = alp("check", archive, "--data", tmp_path / "data", "--lang", "ko", "--html", page)
+    assert result.code == 1
+    assert "문제 2건, 참고 1건." in result.out
+    html = page.read_text(encoding="utf-8")
+    for words in (
+        'lang="ko"',
+        "8행, A열(relative_path)",
+        "zip 안에 이 녹음 파일이 없습니다.",
+        "audio/absent [bold].wav",
+    ):
+        assert words in html
+
+
+def test_check_in_a_language_that_there_is_not(alp, tmp_path):
+    result = alp("check", tmp_path / "p.zip", "--lang", "de", "--data", tmp_path / "data")
+    assert result.code == 2
+    assert "en and ko" in told(result)
 
 
 def test_check_of_what_is_refused(alp, tmp_path):
     (tmp_path / "p.zip").write_text("not a zip")
-    result = alp("check", tmp_path / "p.zip", "--data", tmp_path / "data", "--json")
-    assert result.code == 1
-    assert result.json["passed"] is False
-    assert "not a zip" in result.json["problems"][0]["problem"]
+    page = tmp_path / "check.html"
+    result = alp(
+        "check", tmp_path / "p.zip", "--data", tmp_path / "data", "--json", "--lang", "ko", "--html", page
+    )
+    assert result.code == 2
+    assert (result.json["passed"], result.json["verdict"]) == (False, "refused")
+    assert "zip 파일이 아닙니다" in result.json["problems"][0]["problem"]
+    assert "zip 파일이 아닙니다" in result.json["reasons"][0]
+    assert "지금 상태로는 접수할 수 없습니다" in page.read_text(encoding="utf-8")
 
 
 def test_check_follows_the_parameters_that_are_set(alp, tmp_path):
     archive = machine_package(tmp_path / "p.zip", train=2, normal=0, anomaly=0)
     result = alp("check", archive, "--data", tmp_path / "data", "--set", "quality.min_duration_s=3")
-    assert result.code == 1
+    assert result.code == 2
     assert "at least 3 s are needed" in result.out
 
 
@@ -648,3 +702,4 @@ def test_check_warns_of_machines_that_cannot_get_a_model(alp, tmp_path):
     (problem,) = json.loads(result.out)["problems"]
     assert problem["severity"] == "warning"
     assert "fan/1" in problem["problem"]
+    assert json.loads(result.out)["sections"][0]["state"] == "too_few"

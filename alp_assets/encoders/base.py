@@ -13,7 +13,8 @@ from alp_assets.audio.decode import FloatArray
 View = Literal["pooled", "frames", "patches"]
 """How much of a clip an embedding keeps.
 
-``pooled`` is (bands, values): time is averaged away, frequency bands are kept. ``frames`` is (bands, time).
+``pooled`` is (bands, values): time is averaged away, frequency bands are kept; of an encoder of several depths
+it is (depths, bands, values), the first one being the plainest. ``frames`` is (bands, time).
 ``patches`` is (layers, bands, time, values): a grid of local features for each layer.
 """
 

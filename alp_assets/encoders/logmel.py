@@ -63,15 +63,17 @@ class LogmelEncoder:
 
     def _view(self, bands: FloatArray, view: View) -> FloatArray:
         if view == "pooled":
-            return self._statistics(bands)
+            return statistics(bands, self.params.quantiles)
         frames = self.views["frames"][1]
         whole = np.take(bands, np.arange(frames) % bands.shape[1], axis=1).astype(np.float32)
         return whole if view == "frames" else _patches(whole)
 
-    def _statistics(self, bands: FloatArray) -> FloatArray:
-        ranks = [round(share * (bands.shape[1] - 1)) for share in self.params.quantiles]
-        ranked = np.partition(bands, ranks, axis=1)[:, ranks]
-        return np.column_stack([bands.mean(axis=1), bands.std(axis=1), ranked]).astype(np.float32)
+
+def statistics(bands: FloatArray, quantiles: Sequence[float]) -> FloatArray:
+    """Mean, standard deviation and quantiles over time (bands, 2 + quantiles) of a spectrogram (bands, frames)."""
+    ranks = [round(share * (bands.shape[1] - 1)) for share in quantiles]
+    ranked = np.partition(bands, ranks, axis=1)[:, ranks]
+    return np.column_stack([bands.mean(axis=1), bands.std(axis=1), ranked]).astype(np.float32)
 
 
 def _patches(bands: FloatArray) -> FloatArray:

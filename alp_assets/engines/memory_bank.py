@@ -1,8 +1,8 @@
 """Engine B: the distance to the nearest normals of a source and a target memory bank.
 
 ``mode`` says how. ``fused``, the default, is in ``banks.fused``: whitening, nearest clip, the difference read by
-bands in two ways. ``genrep`` is the method as published (``banks.genrep``), ``density`` local density
-normalisation (``banks.density``).
+bands in two ways; where an encoder has several depths, ``banks.depths`` weighs them. ``genrep`` is the method as
+published (``banks.genrep``), ``density`` local density normalisation (``banks.density``).
 
 What ``fused`` was chosen on, in mean AUC: five classes of real motors with 3, 5, 10 and 20 normals, and
 synthetic fans, pumps and valves of four customers with 3 or 10 target and up to 60 source normals; log-mel
@@ -32,13 +32,14 @@ import numpy.typing as npt
 
 from alp_assets.encoders.base import View
 from alp_assets.engines.banks.density import DensityModel, fit_density, restore_density
+from alp_assets.engines.banks.depths import DepthsModel, fit_depths, left_out_by_depths, restore_depths
 from alp_assets.engines.banks.fused import FusedModel, fit_fused, left_out_scores, restore_fused
 from alp_assets.engines.banks.genrep import GenRepModel, fit_genrep, restore_genrep
 from alp_assets.engines.base import Extras, Normals, Scores, refuse_too_few
 from alp_assets.engines.crossval import MAX_FOLDS, cross_validated_scores
 from alp_assets.params import MemoryBankParams
 
-BankModel = FusedModel | GenRepModel | DensityModel
+BankModel = FusedModel | DepthsModel | GenRepModel | DensityModel
 
 _HANDFUL = 10
 """Recordings up to which normals are calibrated on the scale of the model."""
@@ -71,7 +72,7 @@ class MemoryBank:
             return fit_genrep(normals, params.k, params.mixup_share, params.mixup_neighbours, params.seed)
         if params.mode == "density":
             return fit_density(normals, params.k)
-        return fit_fused(normals, params.k, params.seed)
+        return (fit_depths if _has_depths(normals) else fit_fused)(normals, params.k, params.seed)
 
     def calibrate(self, normals: Normals) -> Scores:
         """Scores (n,) of each normal by what is learnt from the others, NaN for those that never stood aside.
@@ -80,7 +81,8 @@ class MemoryBank:
         """
         refuse_too_few(self, normals)
         if self.params.mode == "fused" and len(set(normals.recordings.tolist())) <= _HANDFUL:
-            return left_out_scores(normals, self.params.k, self.params.seed)
+            left_out = left_out_by_depths if _has_depths(normals) else left_out_scores
+            return left_out(normals, self.params.k, self.params.seed)
         if len(normals) == self.min_normals:
             return np.full(len(normals), self.fit(normals).usual)
         folds = MAX_FOLDS if len(normals) <= _MANY else _FOLDS_OF_MANY
@@ -92,4 +94,9 @@ class MemoryBank:
             return restore_genrep(tensors, settings)
         if settings["mode"] == "density":
             return restore_density(tensors, settings)
-        return restore_fused(tensors, settings)
+        return (restore_depths if "depths" in settings else restore_fused)(tensors, settings)
+
+
+def _has_depths(normals: Normals) -> bool:
+    """Whether an embedding is (depths, bands, values) instead of (bands, values)."""
+    return normals.embeddings.ndim == 4

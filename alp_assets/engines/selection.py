@@ -11,8 +11,8 @@ from alp_assets.engines.catalog import feature_of, make_engine
 from alp_assets.engines.episodic.episodes import carrying_conditions
 from alp_assets.params import ModelParams
 
-WITHOUT_WEIGHTS = "logmel"
-"""The encoder that `auto` takes when no pretrained one is at hand."""
+BANKS_ALWAYS = ("logmel", "alp_conv")
+"""Encoders on which banks tell more than patches, however few the normals are (see ``bench/engines``)."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def choose_engine(params: ModelParams, customer: str, package: str, section: Sit
 
     Few target normals and little source: patches of a pretrained encoder against a handful of normals (A).
     From ``selection.much_source`` source normals on, or with target normals enough: banks (B). Without
-    pretrained weights B on log-mel statistics stands in for A, because on real motors it tells more than
-    A on raw log-mel patches (see ``bench/engines``). C only where ``auto+c`` asks for it and the metadata
+    weights that somebody brought B stands in for A, because on real motors it tells more than A on patches of
+    ``logmel`` or ``alp_conv`` (see ``bench/engines``). C only where ``auto+c`` asks for it and the metadata
     carry it.
     """
     wanted, by = wanted_engine(params, customer, package)
@@ -88,10 +88,10 @@ def choose_engine(params: ModelParams, customer: str, package: str, section: Sit
         many = f"{rules.much_source} source" if enough else f"{rules.few_target} target"
         reason = f"banks are worth filling from {many} normals on (here {section.amount})"
         return _choice(params, "memory_bank", section, reason + note)
-    if section.encoder == WITHOUT_WEIGHTS:
+    if section.encoder in BANKS_ALWAYS:
         reason = (
-            f"few normals ({section.amount}) and logmel embeddings: nearest neighbours tell most on them "
-            "(patches need a pretrained encoder, see `alp weights add`)"
+            f"few normals ({section.amount}) and {section.encoder} embeddings: nearest neighbours tell most on "
+            "them (patches need a large pretrained encoder, see `alp weights add`)"
         )
         return _choice(params, "memory_bank", section, reason + note)
     reason = f"few normals ({section.amount}): patches of {section.encoder} need no training"
@@ -109,7 +109,7 @@ def features_needed(
     names = [wanted]
     if wanted in ("auto", "auto+c"):
         names = ["memory_bank"]
-        names += ["patch_memory"] if encoder != WITHOUT_WEIGHTS and some_few else []
+        names += ["patch_memory"] if encoder not in BANKS_ALWAYS and some_few else []
         names += ["meta_prototype"] if wanted == "auto+c" else []
     found = [feature_of(make_engine(name, params), encoder) for name in (*names, *params.second_opinions)]
     return list(dict.fromkeys(found))

@@ -15,7 +15,6 @@ import unicodedata
 import weakref
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 from alp_assets.errors import ArchiveRefused, AudioUnreadable
 from alp_assets.intake.encoding import choose_encoding
 from alp_assets.params import UploadParams
-from schemas.problems import Problem, Severity
+from schemas.problems import Problem, Severity, Value
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -47,11 +46,11 @@ _DOS_FOLDER = 0x10
 _JUNK_NAMES = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 _PACKED_SUFFIXES = frozenset({".zip", ".7z", ".rar", ".gz", ".tar", ".alz", ".egg"})
 _OTHER_ARCHIVES = {
-    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
-    b"Rar!": "a RAR archive",
-    b"\x1f\x8b": "a gzip file",
-    b"ALZ\x01": "an ALZ archive",
-    b"EGGA": "an EGG archive",
+    b"7z\xbc\xaf\x27\x1c": "seven_zip",
+    b"Rar!": "rar",
+    b"\x1f\x8b": "gzip",
+    b"ALZ\x01": "alz",
+    b"EGGA": "egg",
 }
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -208,9 +207,7 @@ def open_archive(path: Path, params: UploadParams) -> PackageArchive:
     files, twins = _distinct(_inner([member for member in members if not _is_ignored(member)]))
     problems += [problem for problem in twins if problem.severity == "refusal"]
     if not files and not problems:
-        problems.append(
-            _finding(path.name, "The zip holds no files.", "Zip the audio folder and metadata.csv together.")
-        )
+        problems.append(_finding(path.name, "zip_without_files"))
     if problems:
         raise ArchiveRefused(_capped(path, problems))
     return PackageArchive(path, files, [problem for problem in twins if problem.severity == "warning"])
@@ -276,8 +273,7 @@ def _directory(path: Path, params: UploadParams) -> list[zipfile.ZipInfo]:
         head = stream.read(8)
         count = _count_entries(stream, params.max_entries)
     if count > params.max_entries:
-        problem = f"The zip holds more than {params.max_entries:,} entries."
-        raise ArchiveRefused([_finding(path.name, problem, "Send it as several smaller packages.")])
+        raise ArchiveRefused([_finding(path.name, "zip_too_many", most=params.max_entries)])
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.infolist()
@@ -288,21 +284,12 @@ def _directory(path: Path, params: UploadParams) -> list[zipfile.ZipInfo]:
 def _no_zip(path: Path, head: bytes, error: BaseException) -> Problem:
     for magic, what in _OTHER_ARCHIVES.items():
         if head.startswith(magic):
-            return _finding(path.name, f"This is {what}, not a zip.", "Pack the folder as .zip and send that.")
+            return _finding(path.name, "zip_other", what=what)
     if isinstance(error, UnicodeError):
-        return _finding(
-            path.name,
-            "The zip is damaged: a file name in it cannot be decoded.",
-            "Zip the folder again, with Windows' or macOS' own zip, and send that.",
-        )
+        return _finding(path.name, "zip_names")
     if head.startswith(b"PK\x03\x04"):
-        return _finding(
-            path.name,
-            f"The zip is damaged or cut off before its end ({error}).",
-            "Upload it again; if it fails again, zip the folder again.",
-        )
-    what = "The file is empty." if not head else f"This is not a zip ({error})."
-    return _finding(path.name, what, "Send a .zip with the audio folder and metadata.csv in it.")
+        return _finding(path.name, "zip_cut_off", detail=str(error))
+    return _finding(path.name, "zip_none", detail=str(error)) if head else _finding(path.name, "zip_empty")
 
 
 def _count_entries(stream: BinaryIO, limit: int) -> int:
@@ -388,52 +375,38 @@ def _entry_problems(member: _Member, params: UploadParams) -> Iterator[Problem]:
     info, name = member.info, member.name.replace("\0", "\\0")
     escape = _escape(member.name) or _escape(info.orig_filename.replace("\\", "/"))
     if escape:
-        yield _finding(name, escape, "Zip only the package folder, with paths inside it.")
+        yield _finding(name, escape)
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        what = "a symbolic link" if kind == stat.S_IFLNK else "a special file"
-        yield _finding(name, f"This entry is {what}.", "Zip the file itself in its place.")
+        yield _finding(name, "entry_special", what="link" if kind == stat.S_IFLNK else "special")
     if info.flag_bits & _ENCRYPTED_FLAGS:
-        yield _finding(name, "This entry is encrypted.", "Zip the folder again without a password.")
+        yield _finding(name, "entry_encrypted")
     if info.file_size > params.max_entry_bytes:
-        yield _finding(
-            name,
-            f"This entry unpacks to {info.file_size:,} bytes; at most {params.max_entry_bytes:,} may be.",
-            "Cut the recording into shorter files.",
-        )
+        yield _finding(name, "entry_too_large", bytes=info.file_size, most=params.max_entry_bytes)
     if info.file_size >= params.ratio_from_bytes and info.file_size > params.max_ratio * info.compress_size:
-        yield _finding(
-            name,
-            f"This entry unpacks to more than {params.max_ratio:g} times its packed size, as zip bombs do.",
-            "Leave the file out, or zip it without compression if it is a real recording.",
-        )
+        yield _finding(name, "entry_ratio", ratio=params.max_ratio)
 
 
 def _escape(name: str) -> str | None:
-    """What is dangerous about a path, or None."""
+    """The code of what is dangerous about a path, or None."""
     if "\0" in name:
-        return "Its name holds a NUL character."
+        return "entry_nul"
     if name.startswith("/"):
-        return "Its path is absolute and would escape the package's folder."
+        return "entry_absolute"
     if re.match(r"[A-Za-z]:", name):
-        return "Its path names a drive and would escape the package's folder."
-    if ".." in name.split("/"):
-        return "Its path climbs out of the package's folder with '..'."
-    return None
+        return "entry_drive"
+    return "entry_climbs" if ".." in name.split("/") else None
 
 
 def _size_problems(path: Path, members: Sequence[_Member], params: UploadParams) -> Iterator[Problem]:
-    smaller = "Send it as several smaller packages."
     if len(members) > params.max_entries:
-        yield _finding(path.name, f"The zip holds more than {params.max_entries:,} entries.", smaller)
+        yield _finding(path.name, "zip_too_many", most=params.max_entries)
     total = sum(member.info.file_size for member in members)
     if total > params.max_total_bytes:
-        problem = f"The zip unpacks to {total:,} bytes; at most {params.max_total_bytes:,} are accepted."
-        yield _finding(path.name, problem, smaller)
+        yield _finding(path.name, "zip_too_large", bytes=total, most=params.max_total_bytes)
     packed = sum(member.info.compress_size for member in members)
     if total >= params.ratio_from_bytes and total > params.max_ratio * packed:
-        problem = f"The zip unpacks to more than {params.max_ratio:g} times its size, as zip bombs do."
-        yield _finding(path.name, problem, "Leave out what is no recording, or zip without compression.")
+        yield _finding(path.name, "zip_ratio", ratio=params.max_ratio)
 
 
 def _overlap_problems(path: Path, infos: Sequence[zipfile.ZipInfo]) -> Iterator[Problem]:
@@ -441,11 +414,7 @@ def _overlap_problems(path: Path, infos: Sequence[zipfile.ZipInfo]) -> Iterator[
     end = path.stat().st_size
     for info in sorted(infos, key=lambda info: info.header_offset, reverse=True):
         if info.header_offset < 0 or info.header_offset + _LOCAL_HEADER + info.compress_size > end:
-            yield _finding(
-                path.name,
-                f"The zip is damaged: the data of {info.filename} overlaps another entry's or lies outside.",
-                "Zip the folder again and upload it again.",
-            )
+            yield _finding(path.name, "zip_overlap", name=info.filename)
             return
         end = info.header_offset
 
@@ -479,11 +448,9 @@ def _distinct(members: Sequence[_Member]) -> tuple[list[_Member], list[Problem]]
         if other is member:
             continue
         if (other.entry.crc, other.entry.size) == (member.entry.crc, member.entry.size):
-            problem = "The zip holds this file twice, with the same contents; the second is ignored."
-            problems.append(_finding(member.name, problem, "Nothing needs to be done.", "warning"))
+            problems.append(_finding(member.name, "file_twice", "warning"))
         else:
-            problem = "The zip holds two different files under this name."
-            problems.append(_finding(member.name, problem, "Rename one of them and zip the folder again."))
+            problems.append(_finding(member.name, "file_clash"))
     return list(first.values()), problems
 
 
@@ -496,18 +463,13 @@ def _is_media(name: str) -> bool:
     return in_folder or suffix in AUDIO_SUFFIXES | SIGNAL_SUFFIXES
 
 
-def _finding(file: str, problem: str, remedy: str, severity: Severity = "refusal") -> Problem:
-    return Problem(severity=severity, problem=problem, remedy=remedy, file=file)
+def _finding(file: str, code: str, severity: Severity = "refusal", **values: Value) -> Problem:
+    return Problem(severity, code, values, file=file)
 
 
 def _capped(path: Path, problems: list[Problem]) -> list[Problem]:
-    """The problems, or the first thousand and how many more there are of which kind."""
+    """The problems, or the first thousand and how many more there are."""
     if len(problems) <= _MOST_PROBLEMS:
         return problems
-    kinds = Counter(problem.problem for problem in problems[_MOST_PROBLEMS:]).most_common(3)
-    more = "; ".join(f"{count:,} times: {problem}" for problem, count in kinds)
     rest = len(problems) - _MOST_PROBLEMS
-    return [
-        *problems[:_MOST_PROBLEMS],
-        _finding(path.name, f"There are {rest:,} more findings, among them {more}", "Mend the ones listed first."),
-    ]
+    return [*problems[:_MOST_PROBLEMS], _finding(path.name, "more_findings", count=rest)]

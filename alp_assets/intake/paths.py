@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from alp_assets.intake.archive import MEDIA_FOLDERS
+from schemas.problems import Value
 
 _NEAR = 3
 _WINDOW = 16
@@ -30,15 +31,20 @@ class Resolution:
     near: tuple[str, ...] = ()
 
     @property
-    def hint(self) -> str:
-        """What to do about it, with the candidates or the near ones; empty where the file was found."""
+    def code(self) -> str:
+        """The problem that it is; ``""`` where the file was found."""
         if self.name is not None:
             return ""
         if self.candidates:
-            return f"It could be any of {_listed(self.candidates)}: write the whole path as in the zip."
-        if self.near:
-            return f"Did you mean {_listed(self.near)}? Otherwise add the file to the zip or remove the row."
-        return "Add the file to the zip, or remove the row."
+            return "recording_ambiguous"
+        return "recording_near" if self.near else "recording_missing"
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What the sentences of the problem name."""
+        if self.code == "recording_ambiguous":
+            return {"names": self.candidates[:_NEAR], "more": max(0, len(self.candidates) - _NEAR)}
+        return {"names": self.near} if self.code == "recording_near" else {}
 
 
 class PathResolver:
@@ -168,8 +174,3 @@ def _base(path: str) -> str:
 def _around(ordered: list[str], key: str) -> list[str]:
     place = bisect_left(ordered, key)
     return ordered[max(0, place - _WINDOW) : place + _WINDOW]
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:_NEAR])
-    return f"{shown} and {len(names) - _NEAR} more" if len(names) > _NEAR else shown

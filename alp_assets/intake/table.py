@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import codecs
 import csv
-import datetime as dt
 import difflib
 import io
+import re
 import unicodedata
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pandas as pd
 
 from alp_assets.errors import TableRefused
 from alp_assets.intake.encoding import choose_encoding, first_bad_byte
+from alp_assets.intake.workbook import UNCOMPUTED, Merge, column_letter, open_sheets
 from schemas.columns import COLUMNS, REQUIRED_COLUMNS, Column, fold_header
-from schemas.problems import Problem
+from schemas.form import is_example
+from schemas.problems import Problem, Value, shortened
 
 MAX_ROWS = 200_000
 MAX_BYTES = 64 * 2**20
-MAX_UNPACKED_BYTES = 512 * 2**20
-MAX_WORKBOOK_RATIO = 200.0
 
 _HEADER_WITHIN = 20
 _HEADER_NEEDS = 2
@@ -37,11 +36,10 @@ _MOST_COLUMNS = 256
 _LONGEST_LINE = 1 << 20
 _SEPARATORS = (",", ";", "\t")
 _END = "\0"
-_CHUNK = 1 << 20
 _OLE = b"\xd0\xcf\x11\xe0"
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
 _BY_HEADER = {fold_header(name): column for column in COLUMNS for name in (column.name, *column.aliases)}
-_SAVE_AGAIN = "Open it in Excel, save it as .xlsx or as 'CSV UTF-8', and send that."
+_KEPT_AS_TEXT = re.compile(r'="((?:[^"]|"")*)"')
 
 Records = Iterable[Sequence[str]]
 
@@ -52,7 +50,9 @@ class RawTable:
 
     ``frame`` has one column of text for each column of the contract that was found, missing cells
     as ``""``; ``rows`` are its rows' numbers in Excel. ``headers`` maps contract names to the
-    headers as written. ``problems`` are rows that could not be cut into cells and are left out.
+    headers as written, ``letters`` contract names and unknown headers to what Excel calls the column.
+    ``problems`` are rows that could not be cut into cells and are left out, and cells that were merged.
+    ``formulas`` are the cells (row of the frame, column) with a formula in place of its result.
     """
 
     frame: pd.DataFrame
@@ -60,6 +60,8 @@ class RawTable:
     headers: dict[str, str]
     unknown_headers: list[str]
     problems: list[Problem] = field(default_factory=list)
+    letters: Mapping[str, str] = field(default_factory=dict)
+    formulas: frozenset[tuple[int, str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,12 @@ class _Header:
         return [cell for cell in self.cells if cell and fold_header(cell) not in _BY_HEADER]
 
     @property
+    def letters(self) -> dict[str, str]:
+        """What Excel calls the columns, by contract name, or by header where that is unknown."""
+        names = {place: column.name for place, column in self.known}
+        return {names.get(place, cell): column_letter(place) for place, cell in enumerate(self.cells) if cell}
+
+    @property
     def recognised(self) -> int:
         return len({column.name for _, column in self.known})
 
@@ -100,19 +108,11 @@ def read_table(data: bytes, filename: str, *, max_rows: int = MAX_ROWS, max_byte
             required columns or has no rows.
     """
     if len(data) > max_bytes:
-        _refuse(
-            filename,
-            f"The table is larger than {max_bytes / 2**20:g} MiB.",
-            "Remove what does not belong in it.",
-        )
+        _refuse(filename, "table_too_large", most=max_bytes / 2**20)
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _read_workbook(data, filename, max_rows)
     if data.startswith(_OLE):
-        _refuse(
-            filename,
-            "This is an old Excel workbook (.xls) or one with a password, which cannot be read.",
-            "Open it in Excel, remove the password if there is one, and save it as .xlsx.",
-        )
+        _refuse(filename, "table_old_excel")
     return _read_text(_decode(data, filename), filename, max_rows)
 
 
@@ -129,10 +129,11 @@ def _decode(data: bytes, filename: str) -> str:
         text = None
     if text is None:
         place = first_bad_byte(data)
-        where = f" (not UTF-8 from line {data.count(bytes([10]), 0, place) + 1} on)" if place is not None else ""
-        _refuse(filename, f"The text is in no known encoding, or is damaged{where}.", _SAVE_AGAIN)
+        if place is None:
+            _refuse(filename, "table_encoding")
+        _refuse(filename, "table_encoding_from", line=data.count(b"\n", 0, place) + 1)
     if _END in text:
-        _refuse(filename, "This is neither a text table nor a workbook.", _SAVE_AGAIN)
+        _refuse(filename, "table_no_text")
     return text
 
 
@@ -145,7 +146,7 @@ def _read_text(text: str, filename: str, max_rows: int) -> RawTable:
         return _table(found[separator], _records(text, separator, filename), filename, max_rows, ragged=True)
     if refusals:
         raise refusals[0]
-    raise _refusal(filename, "The table is empty.", "Write a header row and a row for each recording.")
+    raise _refusal(filename, "table_empty")
 
 
 def _sniffed(text: str, separator: str, filename: str) -> _Header | TableRefused | None:
@@ -167,105 +168,39 @@ def _records(text: str, separator: str, filename: str) -> Iterator[list[str]]:
                 return
             count += 1
             if record and record[-1].endswith(_END):
-                _refuse(
-                    filename,
-                    f"A quotation mark opened in row {count} is never closed.",
-                    "Close or remove it.",
-                )
+                _refuse(filename, "table_open_quote", row=count)
             yield record
     except csv.Error as error:
-        raise _refusal(
-            filename,
-            f"The table cannot be cut into cells after row {count} ({error}).",
-            "Look there for a quotation mark that is not closed.",
-        ) from error
+        if "field limit" in str(error):
+            raise _refusal(filename, "table_long_cell", row=count, most=csv.field_size_limit()) from error
+        raise _refusal(filename, "table_no_cells", row=count, detail=str(error)) from error
 
 
 def _lines(text: str, filename: str) -> Iterator[str]:
     line = ""
     for number, line in enumerate(io.StringIO(text, newline=""), start=1):
         if len(line) > _LONGEST_LINE:
-            _refuse(filename, f"Line {number} is longer than {_LONGEST_LINE:,} characters.", _SAVE_AGAIN)
+            _refuse(filename, "table_long_line", line=number, most=_LONGEST_LINE)
         yield line
     if line and not line.endswith(("\n", "\r")):
         yield "\n"
 
 
 def _read_workbook(data: bytes, filename: str, max_rows: int) -> RawTable:
-    import openpyxl
-
-    _check_workbook(data, filename)
     try:
-        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        sheets = [_sheet(sheet) for sheet in book.worksheets]
-        headers = [_find_header(sheet(_MOST_COLUMNS)) for sheet in sheets]
+        sheets = open_sheets(data, filename)
+        headers = [_find_header(sheet.rows(_MOST_COLUMNS)) for sheet in sheets]
         found = [(header, sheet) for header, sheet in zip(headers, sheets, strict=True) if header]
         if not found:
-            _refuse(
-                filename,
-                "The workbook is empty.",
-                "Write a header row and a row for each recording in its first sheet.",
-            )
+            _refuse(filename, "workbook_empty")
         header, sheet = next((pair for pair in found if pair[0].recognised >= _HEADER_NEEDS), found[0])
-        return _table(header, sheet(header.width), filename, max_rows, ragged=False)
+        records = sheet.rows(header.width)
+        return _table(header, records, filename, max_rows, ragged=False, merges=sheet.merges)
     except TableRefused:
         raise
     except Exception as error:
         # openpyxl lets through whatever its XML, zip and number parsing raise
-        raise _refusal(
-            filename, f"The workbook is damaged ({type(error).__name__}: {error}).", _SAVE_AGAIN
-        ) from error
-
-
-def _check_workbook(data: bytes, filename: str) -> None:
-    """Refuse a workbook that is a zip bomb or is damaged, before openpyxl inflates all of it at once."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as parts:
-            infos = parts.infolist()
-            total = sum(info.file_size for info in infos)
-            blown = any(
-                info.file_size >= _CHUNK and info.file_size > MAX_WORKBOOK_RATIO * info.compress_size
-                for info in infos
-            )
-            if total > MAX_UNPACKED_BYTES or blown:
-                _refuse(
-                    filename,
-                    f"The workbook unpacks to {total:,} bytes, as only a zip bomb does.",
-                    "Copy the table into a new workbook, or save it as 'CSV UTF-8'.",
-                )
-            damaged = parts.testzip()
-    except TableRefused:
-        raise
-    except Exception as error:
-        # as many kinds as a zip has fields
-        raise _refusal(filename, f"The workbook is damaged ({error}).", _SAVE_AGAIN) from error
-    if damaged is not None:
-        _refuse(filename, f"The workbook is damaged: {damaged} in it fails its checksum.", _SAVE_AGAIN)
-
-
-def _sheet(sheet: Any) -> Callable[[int], Iterator[list[str]]]:
-    """A sheet's rows as text up to a width, from the first row on, as often as they are asked for."""
-    # some programs write a wrong extent, and openpyxl would cut the sheet down to it
-    sheet.reset_dimensions()
-
-    def rows(width: int) -> Iterator[list[str]]:
-        for row in sheet.iter_rows(values_only=True, max_col=width):
-            yield [_cell_text(value) for value in row]
-
-    return rows
-
-
-def _cell_text(value: object) -> str:
-    """A cell of a workbook as the text that a careful person would type for it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    if isinstance(value, dt.datetime | dt.date | dt.time):
-        return value.isoformat()
-    return str(value)
+        raise _refusal(filename, "workbook_damaged", detail=f"{type(error).__name__}: {error}") from error
 
 
 def _find_header(records: Records) -> _Header | None:
@@ -285,39 +220,96 @@ def _header_text(cell: str) -> str:
     return " ".join(text.split())
 
 
-def _table(header: _Header, records: Records, filename: str, max_rows: int, *, ragged: bool) -> RawTable:
+def _table(
+    header: _Header,
+    records: Records,
+    filename: str,
+    max_rows: int,
+    *,
+    ragged: bool,
+    merges: Mapping[int, Sequence[Merge]] | None = None,
+) -> RawTable:
     _check_header(header, filename)
-    places = [place for place, _ in header.known]
+    known = [
+        (place, column.name, _Filling(place, header, (merges or {}).get(place, ())))
+        for place, column in header.known
+    ]
     cells: list[list[str]] = []
     rows: list[int] = []
     problems: list[Problem] = []
+    formulas: set[tuple[int, str]] = set()
     for number, record in enumerate(records, start=1):
         if number > max(_EXCEL_ROWS, max_rows):
-            _refuse(filename, f"The table has more than {number - 1:,} rows.", "Remove the empty rows below it.")
+            _refuse(filename, "table_blank_rows", most=number - 1)
         if number <= header.row or not any(cell.strip() for cell in record):
             continue
-        if len(rows) == max_rows:
-            _refuse(filename, f"The table has more than {max_rows:,} rows.", "Send it as several packages.")
-        if ragged and any(cell.strip() for cell in record[len(header.cells) :]):
-            problems.append(_too_many_cells(number, len(record), header))
+        if any(
+            name == "relative_path" and place < len(record) and is_example(record[place])
+            for place, name, _ in known
+        ):
             continue
-        cells.append([record[place] if place < len(record) else "" for place in places])
+        if len(rows) == max_rows:
+            _refuse(filename, "table_too_many_rows", most=max_rows)
+        if ragged and any(cell.strip() for cell in record[len(header.cells) :]):
+            width = {"cells": len(record), "columns": len(header.cells)}
+            problems.append(Problem("error", "row_too_wide", width, row=number))
+            continue
+        texts = [
+            _kept_text(filling.value(number, record[place] if place < len(record) else ""))
+            for place, _, filling in known
+        ]
+        formulas |= {
+            (len(rows), name) for text, (_, name, _) in zip(texts, known, strict=True) if text[:1] == UNCOMPUTED
+        }
+        cells.append([text.lstrip(UNCOMPUTED) for text in texts])
         rows.append(number)
     if not rows and not problems:
-        _refuse(filename, "The table has a header but no rows.", "Write a row for each recording.")
-    names = [column.name for _, column in header.known]
-    frame = pd.DataFrame(cells, columns=names, dtype="str")
-    written = {column.name: header.cells[place] for place, column in header.known}
-    return RawTable(frame, rows, written, header.unknown, problems)
+        _refuse(filename, "table_no_rows")
+    frame = pd.DataFrame(cells, columns=[name for _, name, _ in known], dtype="str")
+    written = {name: header.cells[place] for place, name, _ in known}
+    problems += [problem for _, name, filling in known for problem in filling.problems(name, header)]
+    return RawTable(frame, rows, written, header.unknown, problems, header.letters, frozenset(formulas))
 
 
-def _too_many_cells(row: int, count: int, header: _Header) -> Problem:
-    return Problem(
-        "error",
-        f"The row has {count} cells where the header has {len(header.cells)}.",
-        "Put cells that hold the separator (as JSON does) in quotation marks, or save the table from Excel.",
-        row=row,
-    )
+class _Filling:
+    """The merged cells of one column below the header: what their rows hold, and which there were."""
+
+    def __init__(self, place: int, header: _Header, merges: Sequence[Merge]) -> None:
+        self._left = [merge for merge in reversed(merges) if merge.first > header.row]
+        self._now: Merge | None = None
+        self._value = ""
+        self._used: list[tuple[Merge, str]] = []
+
+    def value(self, row: int, cell: str) -> str:
+        """The cell of a row, or that of the merged cells that it is one of. Rows come from top to bottom."""
+        while self._left and self._left[-1].first <= row:
+            self._now = self._left.pop()
+            self._value = cell if self._now.first == row else ""
+            if self._value.strip():
+                self._used.append((self._now, self._value))
+        if self._now is not None and row <= self._now.last and not cell.strip():
+            return self._value
+        return cell
+
+    def problems(self, name: str, header: _Header) -> Iterator[Problem]:
+        """A warning for each range that gave a value to several rows."""
+        for merge, value in self._used:
+            yield Problem(
+                "warning",
+                "cells_merged",
+                {"cells": merge.cells},
+                row=merge.first,
+                column=name,
+                value=shortened(value.lstrip(UNCOMPUTED)),
+                letter=header.letters[name],
+                header=header.cells[merge.column],
+            )
+
+
+def _kept_text(cell: str) -> str:
+    """A cell as Excel opens it: ``="007"`` is how people keep it from becoming a number."""
+    match = _KEPT_AS_TEXT.fullmatch(cell) if cell.startswith("=") else None
+    return match[1].replace('""', '"') if match else cell
 
 
 def _check_header(header: _Header, filename: str) -> None:
@@ -332,15 +324,12 @@ def _duplicates(header: _Header, filename: str) -> Iterator[Problem]:
         written.setdefault(column.name, []).append(header.cells[place])
     for name, cells in written.items():
         if len(cells) > 1:
-            listed = ", ".join(f"'{cell}'" for cell in cells)
-            yield Problem(
-                "refusal",
-                f"{len(cells)} columns have headers that all mean {name}: {listed}.",
-                "Keep one of them and rename or remove the others.",
-                row=header.row,
-                column=name,
-                file=filename,
-            )
+            values: dict[str, Value] = {
+                "count": len(cells),
+                "column": name,
+                "headers": [f"'{shortened(cell)}'" for cell in cells],
+            }
+            yield Problem("refusal", "header_twice", values, row=header.row, column=name, file=filename)
 
 
 def _missing(header: _Header, filename: str) -> Iterator[Problem]:
@@ -349,14 +338,16 @@ def _missing(header: _Header, filename: str) -> Iterator[Problem]:
         if column.name not in REQUIRED_COLUMNS or column.name in present:
             continue
         near = near_header(column, header.unknown)
-        renamed = f"Did you mean '{near}'? Rename that header" if near else "Add a column with this header"
+        values: dict[str, Value] = {
+            "column": column.name,
+            "meaning": column.name,
+            "names": (column.name, *column.aliases),
+        }
+        code = "column_missing_near" if near else "column_missing"
+        values |= {"near": shortened(near)} if near else {}
+        letter = header.letters[near] if near else None
         yield Problem(
-            "refusal",
-            f"The column {column.name} ({column.meaning}) is missing.",
-            f"{renamed}: one of {', '.join((column.name, *column.aliases))}.",
-            row=header.row,
-            column=column.name,
-            file=filename,
+            "refusal", code, values, row=header.row, column=column.name, file=filename, letter=letter, header=near
         )
 
 
@@ -372,9 +363,9 @@ def near_header(column: Column, headers: Iterable[str]) -> str | None:
     return best
 
 
-def _refusal(filename: str, problem: str, remedy: str) -> TableRefused:
-    return TableRefused([Problem("refusal", problem, remedy, file=filename)])
+def _refusal(filename: str, code: str, **values: Value) -> TableRefused:
+    return TableRefused([Problem("refusal", code, values, file=filename)])
 
 
-def _refuse(filename: str, problem: str, remedy: str) -> NoReturn:
-    raise _refusal(filename, problem, remedy)
+def _refuse(filename: str, code: str, **values: Value) -> NoReturn:
+    raise _refusal(filename, code, **values)

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from datetime import datetime, timedelta
 
+from schemas.problems import Value
+
 _FIRST_YEAR, _LAST_YEAR = 1950, 2199
 _SERIALS = (20_000, 80_000)
 _EXCEL_EPOCH = datetime(1899, 12, 30)
@@ -39,6 +41,15 @@ _TWO_DIGIT_YEAR = re.compile(
 _SERIAL = re.compile(r"\d{5}(?:[.,]\d+)?")
 
 
+class Unreadable(ValueError):
+    """A cell whose meaning is not clear: the code of the problem, and the values of its sentences."""
+
+    def __init__(self, code: str, **values: Value) -> None:
+        super().__init__(code)
+        self.code = code
+        self.values: dict[str, Value] = values
+
+
 def parse_time(text: str) -> datetime:
     """The wall-clock time that a cell means; a time zone is dropped, what is left out is the earliest.
 
@@ -47,7 +58,7 @@ def parse_time(text: str) -> datetime:
     serial days like ``45356.58``.
 
     Raises:
-        ValueError: with what is wrong in plain words.
+        Unreadable: with the code of what is wrong.
     """
     plain = " ".join(unicodedata.normalize("NFKC", text).split())
     if _SERIAL.fullmatch(plain):
@@ -56,13 +67,13 @@ def parse_time(text: str) -> datetime:
         if match := form.fullmatch(plain):
             return _from_parts(match.groupdict())
     if _TWO_DIGIT_YEAR.fullmatch(plain):
-        raise ValueError("The year has two digits, so the order of day, month and year is not clear.")
-    raise ValueError("It is not a date that can be read.")
+        raise Unreadable("time_two_digits")
+    raise Unreadable("time_unreadable")
 
 
 def _from_serial(days: float) -> datetime:
     if not _SERIALS[0] <= days < _SERIALS[1]:
-        raise ValueError("It is not a date that can be read.")
+        raise Unreadable("time_unreadable")
     # Excel keeps a millisecond at best
     return _EXCEL_EPOCH + timedelta(milliseconds=round(days * 86_400_000))
 
@@ -74,15 +85,15 @@ def _from_parts(parts: dict[str, str | None]) -> datetime:
         if month > 12 >= day:
             month, day = day, month
     if not _FIRST_YEAR <= year <= _LAST_YEAR:
-        raise ValueError(f"The year {year} cannot be right.")
+        raise Unreadable("time_year", year=year)
     hour = _hour(int(parts.get("hour") or 0), (parts.get("half") or parts.get("half_after") or "").lower())
     second = float((parts.get("second") or "0").replace(",", "."))
     try:
         moment = datetime(year, month, day, hour, int(parts.get("minute") or 0))
     except ValueError as error:
-        raise ValueError(f"There is no such date or time ({error}).") from error
+        raise Unreadable("time_impossible", detail=str(error)) from error
     if second >= 60:
-        raise ValueError("There is no such date or time (second must be in 0..59).")
+        raise Unreadable("time_impossible", detail="second must be in 0..59")
     return moment + timedelta(microseconds=round(second * 1e6))
 
 

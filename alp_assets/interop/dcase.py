@@ -36,11 +36,19 @@ def write_dcase(folder: Path, scores: pd.DataFrame) -> list[Path]:
     for (machine_type, section_id), rows in test.groupby(["machine_type", "section_id"], sort=True):
         section = _safe(str(machine_type), str(section_id))
         named = rows.assign(name=_names(rows)).sort_values("name", kind="stable")
-        decisions = (named["decision"] == "anomaly").astype(int)
-        for kind, values in (("anomaly_score", named["score"]), ("decision_result", decisions)):
-            path = folder / f"{kind}_{machine_type}_section_{section}_test.csv"
-            write_bytes(path, _lines(named["name"], values))
-            written.append(path)
+        written += write_files(folder, f"{machine_type}_section_{section}_test", named)
+    return written
+
+
+def write_files(folder: Path, of: str, rows: pd.DataFrame, *, with_decisions: bool = True) -> list[Path]:
+    """Write ``anomaly_score_<of>.csv`` and ``decision_result_<of>.csv`` of rows with name, score and decision."""
+    columns = {"anomaly_score": rows["score"]}
+    if with_decisions:
+        columns["decision_result"] = (rows["decision"] == "anomaly").astype(int)
+    written = []
+    for kind, values in columns.items():
+        written.append(folder / f"{kind}_{of}.csv")
+        write_bytes(written[-1], _lines(rows["name"], values))
     return written
 
 

@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alp_assets.report import text
+from alp_assets.report.findings import costs, grouped
 from schemas.problems import Problem
+from schemas.texts import Language, read_texts
 
 
-def render_letter(customer: str, package: str, reasons: Sequence[str], problems: Sequence[Problem]) -> str:
+def render_letter(
+    customer: str,
+    package: str,
+    reasons: Sequence[str],
+    problems: Sequence[Problem],
+    language: Language = "en",
+    full_list: str = "problems.csv",
+) -> str:
     """One HTML page: the upload is kept, what was wrong in short, every problem, what to do next.
 
-    ``reasons`` are short sentences. More than 200 equal problems become one line that counts them; the
-    full list is in ``problems.csv``. Whatever the customer wrote is escaped.
+    ``reasons`` are short sentences in the language; ``full_list`` is the file beside the letter that has
+    every problem, where the page has no room for all. Whatever the customer wrote is escaped.
     """
     values = {
+        "language": language,
         "customer": customer,
         "package": package,
         "reasons": reasons,
-        "findings": text.findings(problems),
-        "costs": text.COSTS,
+        "groups": grouped(problems, language),
+        "costs": costs(language),
+        "words": read_texts("letter", language),
+        "full_list": full_list,
     }
     return text.render("letter.html.j2", values)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alp_assets.report.words import Words
 from schemas.problems import Problem
 
 NORMAL = "normal"
@@ -27,16 +29,42 @@ KPI_STATUSES = ("met", "not met", "cannot be shown")
 
 SectionState = Literal["scored", "cannot_score"]
 
+SOURCE = "source"
+TARGET = "target"
+
+MEASURES = ("auc", "pauc", "recall", "alarms_per_day")
+
+Why = Literal[
+    "asked", "pinned", "enough_source", "enough_target", "few_without_weights", "few", "conditions", "other"
+]
+"""Why a section got its engine."""
+
+WhyNot = Literal["no_normals", "too_few_normals", "damaged", "other"]
+"""Why a section has no score."""
+
+WhyUnheard = Literal["not_measured", "none_left", "none_quiet", "none_scored", "other"]
+"""Why nothing is known of what a model would hear."""
+
 
 @dataclass(frozen=True)
 class KpiView:
-    """Whether what was agreed with the customer is reached: one of ``KPI_STATUSES``, and a text that says all."""
+    """Whether what was agreed with the customer is reached: one of ``KPI_STATUSES``.
+
+    ``measure`` is one of ``MEASURES``; ``value`` with its interval ``low`` to ``high`` is None without labels.
+    ``more_clips`` are further labelled clips, by label, that would settle it, None where that cannot be said.
+    """
 
     status: str
-    text: str
+    measure: str
+    target: float
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    more_clips: Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         _refuse_unknown("KPI", "status", (self.status,), KPI_STATUSES)
+        _refuse_unknown("KPI", "measure", (self.measure,), MEASURES)
 
 
 @dataclass(frozen=True)
@@ -44,7 +72,7 @@ class HeardView:
     """What a model would hear of one kind of synthetic anomaly, put into so many ``clips``.
 
     ``tried`` is how many held-out clips there were, of which those that the threshold flags as they are were left
-    out; None where that is not known. Without ``clips`` nothing could be measured, and ``text`` says why.
+    out; None where that is not known. Without ``clips`` nothing could be measured.
 
     ``caught_at_db`` is the faintest level at which the threshold catches as many as it must, None where it does
     so at no level. ``shares`` are pairs of a level that was tried and the share that was caught there, plainest
@@ -56,12 +84,11 @@ class HeardView:
     shares: tuple[tuple[float, float], ...]
     clips: int
     tried: int | None = None
-    text: str = ""
 
 
 @dataclass(frozen=True)
 class OpinionView:
-    """A second engine's view of a section's clips; with ``problem`` it has none, and that is why."""
+    """A second engine's view of a section's clips; with ``problem`` it has none, and that is why, in English."""
 
     engine: str
     flagged: int | None = None
@@ -102,8 +129,8 @@ class CauseView:
     """A rule that a clip broke: what may lie behind it, what to do, and the figures, both in ``unit``."""
 
     engine: str
-    cause: str
-    action: str
+    cause: Words
+    action: Words
     measured: float
     limit: float
     unit: str
@@ -115,13 +142,15 @@ class ClipView:
     """One clip that is shown with its spectrogram.
 
     ``severity`` lies in 0 to 100, ``state`` is one of ``STATES``, ``decision`` one of ``DECISIONS``, ``label``
-    is what the customer said (one of ``LABELS``) or None. ``samples`` is the waveform, float32 of shape (n,),
+    is what the customer said (one of ``LABELS``) or None. ``path`` leads to its sound in the stage ``clips``;
+    ``samples`` is the waveform, float32 of shape (n,),
     full scale 1. ``anomaly_map`` (bands, time), lowest band first, says where the clip is unlike the normals;
     it spans ``map_seconds`` from the clip's start, which may be more than was recorded.
     """
 
     clip_id: str
     recording: str
+    path: str
     score: float
     threshold: float
     severity: float
@@ -132,6 +161,7 @@ class ClipView:
     state: str
     opinions: tuple[ClipOpinion, ...] = ()
     causes: tuple[CauseView, ...] = ()
+    recorded_at: datetime | None = None
     anomaly_map: NDArray[np.floating] | None = None
     map_seconds: float = 10.0
 
@@ -147,22 +177,83 @@ class ClipView:
         return self.decision == ANOMALY
 
 
+@dataclass(frozen=True)
+class Point:
+    """One clip of a section in its plots. ``score`` is None for clips that are not scored.
+
+    ``place`` is where it lies on the map of the embeddings, None where there is no map.
+    """
+
+    clip_id: str
+    split: str
+    domain: str
+    label: str
+    recorded_at: datetime | None = None
+    score: float | None = None
+    place: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one value of a condition does to the scores of normal clips.
+
+    ``n`` normals have the ``value`` of the ``column`` and the ``median`` score; ``shift`` is the difference
+    from the median of the section's other normals, as a share of the way from their median to the threshold.
+    ``chance`` is how likely so great a difference is if the value made none, None where they are too few to say.
+    """
+
+    column: str
+    value: str
+    n: int
+    median: float
+    shift: float
+    chance: float | None
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What a section's data hold, for advice on what to send next.
+
+    ``noise_only`` counts recordings of noise alone; ``days`` on how many days the normals were recorded;
+    ``values`` are how many values each condition takes among the normals, 0 where it was never filled in.
+    """
+
+    noise_only: int = 0
+    days: int = 0
+    values: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PromiseView:
+    """What the normals bear of what was asked of the threshold.
+
+    ``asked`` is the rate of clips that was asked for; ``witnesses`` are the recordings of each domain whose
+    normals set the threshold; ``supported`` is false where they are too few even for ``promised``.
+    """
+
+    promised: float
+    asked: float
+    supported: bool
+    extrapolated: bool
+    policy: str
+    witnesses: Mapping[str, int]
+
+
 @dataclass(frozen=True, eq=False)
 class SectionView:
     """One physical machine: its model, its threshold and promise, its scores.
 
-    ``reason`` says why this engine was chosen or, for ``cannot_score``, why there is no score.
-    ``model_origin`` is the package that the champion was fitted on. ``promised_false_alarm_rate`` is the rate
-    that the calibration scores support; ``promise_supported`` is false where they are too few for the rate
-    that was asked for, and ``promise_note`` then says so. A clip is flagged when its score is above
-    ``threshold``, which ``policy`` set; ``extrapolated`` where a fitted tail set it. The alarm
-    rings when k of the last n clips are flagged, ``persistence`` (k, n), or at each flagged clip where that is
-    None; ``alarms_per_day`` is how often a healthy machine is expected to ring it.
+    ``why`` says why this engine was chosen and ``why_not`` why there is no score; ``reason`` is the stage's own
+    sentence, in English, for what neither tells. ``left_out`` names earlier packages that could not be used.
+    ``model_origin`` is the package that the champion was fitted on. A clip is flagged when its score is above
+    ``threshold``. The alarm rings when k of the last n clips are flagged, ``persistence`` (k, n), or at each
+    flagged clip where that is None; ``alarms_per_day`` is how often a healthy machine is expected to ring it.
     ``observed_*`` count normals that the model had not seen and how many of them were flagged;
     ``observed_interval`` is for their share, at ``interval_confidence``. ``test_scores``, ``test_labels`` and
     ``test_decisions`` are parallel, one entry for each scored clip; ``calibration_scores`` has shape (m,).
     ``states`` counts the scored clips by state; from ``critical_severity`` a clip is CRITICAL.
-    ``top`` holds the clips to show, most anomalous first.
+    ``top`` holds the clips to show, most anomalous first; ``points`` all clips, ``spread`` the shares of the
+    variance of the embeddings that the two axes of their map hold, None without a map.
     """
 
     machine_type: str
@@ -176,32 +267,38 @@ class SectionView:
     normals_source: int
     normals_target: int
     threshold: float | None
-    promised_false_alarm_rate: float | None
-    promise_supported: bool
-    promise_note: str
+    promise: PromiseView | None
     observed_false_alarms: int | None
     observed_normals: int | None
     observed_interval: tuple[float, float] | None
+    auc: float | None
     auc_source: float | None
     auc_target: float | None
     pauc: float | None
-    metrics_note: str
     calibration_scores: NDArray[np.floating]
     test_scores: NDArray[np.floating]
     test_labels: tuple[str, ...]
     test_decisions: tuple[str, ...]
     top: tuple[ClipView, ...]
+    why: Why = "other"
+    why_not: WhyNot = "other"
+    left_out: tuple[str, ...] = ()
+    few_target: int = 10
+    min_normals: int = 2
     interval_confidence: float = 0.95
-    policy: str = ""
-    extrapolated: bool = False
     persistence: tuple[int, int] | None = None
     alarms_per_day: float | None = None
     kpi: KpiView | None = None
     states: Mapping[str, int] = field(default_factory=dict)
     critical_severity: float = 75.0
     hears: tuple[HeardView, ...] = ()
+    why_unheard: WhyUnheard = "other"
     caught_share: float = 0.95
     opinions: tuple[OpinionView, ...] = ()
+    points: tuple[Point, ...] = ()
+    spread: tuple[float, float] | None = None
+    effects: tuple[Effect, ...] = ()
+    supply: Supply = field(default_factory=Supply)
 
     def __post_init__(self) -> None:
         name = f"section {self.machine_type}/{self.section_id}"
@@ -221,10 +318,9 @@ class SectionView:
         """How many clips lie above the threshold."""
         return self.test_decisions.count(ANOMALY)
 
-    @property
-    def labelled(self) -> bool:
-        """Whether any scored clip has a label."""
-        return any(label != UNKNOWN for label in self.test_labels)
+    def labelled(self, label: str) -> int:
+        """How many scored clips of this package have a label."""
+        return self.test_labels.count(label)
 
 
 @dataclass(frozen=True)
@@ -240,7 +336,7 @@ class RecordingRow:
     machine_type: str
     section_id: str
     verdict: str
-    reasons: tuple[str, ...]
+    reasons: tuple[Words, ...]
     duration_s: float | None
     sample_rate_hz: int | None
     channels: int | None
@@ -268,7 +364,6 @@ class ReportView:
     set_aside: tuple[RecordingRow, ...]
     problems: list[Problem]
     sections: tuple[SectionView, ...]
-    metrics_overall: Mapping[str, float | None]
     parameters: str
     versions: Mapping[str, str]
 

@@ -97,7 +97,7 @@ def embeddings(folder: PackageFolder, params: Params, progress: Progress = silen
 
 def encoder_folder(name: str) -> str:
     """The folder of an encoder's embeddings; names that had to be changed get a fingerprint."""
-    plain = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+    plain = re.sub(r"[^a-z0-9._]+", "-", name.lower()).strip("-")
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 

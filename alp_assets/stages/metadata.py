@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from datetime import datetime
-from pathlib import Path
-from typing import cast
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,14 +13,21 @@ from alp_assets.errors import AlpError, ArchiveRefused, AudioUnreadable, TableRe
 from alp_assets.files import sha256_of, write_csv
 from alp_assets.params import Params, UploadParams
 from alp_assets.progress import Progress, silent
+from alp_assets.report.findings import findings_table
+from alp_assets.stages.gate_texts import failure_text
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.summary import Gate, Summary, counted
 from alp_assets.stages.upload import ARCHIVE_FILE, read_receipt
-from schemas.problems import Problem, Severity, problems_frame
+from schemas.problems import Problem, problems_frame, problems_of, shortened
+
+if TYPE_CHECKING:
+    from alp_assets.intake.archive import PackageArchive
+    from alp_assets.intake.normalize import Normalized
 
 METADATA_FILE = "metadata.parquet"
 PROBLEMS_FILE = "problems.csv"
-_SHOWN = 20
+_MOST_LIKELY = 3
+_OF_LEFT_OUT = ["row", "machine_type", "section_id"]
 
 
 def metadata(folder: PackageFolder, params: Params, progress: Progress = silent) -> Summary:
@@ -36,13 +44,14 @@ def metadata(folder: PackageFolder, params: Params, progress: Progress = silent)
             "Delete the upload folder and send the package again."
         )
     received = datetime.fromisoformat(str(read_receipt(folder)["received_at"]))
-    table, problems = _accepted_rows(archive, params.upload, received)
+    table, problems, left_out = _accepted_rows(archive, params.upload, received)
     progress(1, 1, "tables")
     listed = problems_frame(problems)
     with folder.publish("metadata") as part:
         table.to_parquet(part / METADATA_FILE, index=False)
         write_csv(part / PROBLEMS_FILE, listed, for_excel=True)
-        summary = Summary("metadata", _figures(table, problems), (_gate(table, problems),), _tables(table, listed))
+        tables = _tables(table, problems) | {"left_out": left_out}
+        summary = Summary("metadata", _figures(table, problems), (_gate(table, problems),), tables)
         return write_summary(part, summary)
 
 
@@ -56,101 +65,97 @@ def read_problems(folder: PackageFolder) -> list[Problem]:
     frame = pd.read_csv(
         folder.stage("metadata") / PROBLEMS_FILE, dtype=str, keep_default_na=False, encoding="utf-8-sig"
     )
-    return [
-        Problem(
-            severity=cast("Severity", row.severity),
-            problem=str(row.problem),
-            remedy=str(row.remedy),
-            row=int(str(row.row)) if row.row else None,
-            column=str(row.column) or None,
-            value=str(row.value) or None,
-            file=str(row.file) or None,
-        )
-        for row in frame.itertuples()
-    ]
+    return problems_of(frame.map(_without_mark))
 
 
-def _accepted_rows(archive: Path, params: UploadParams, received: datetime) -> tuple[pd.DataFrame, list[Problem]]:
+def _without_mark(cell: str) -> str:
+    """A cell without the apostrophe that keeps Excel from taking it for a formula."""
+    return cell[1:] if cell.startswith(("'=", "'+", "'-", "'@", "'\t")) else cell
+
+
+def _accepted_rows(
+    archive: Path, params: UploadParams, received: datetime
+) -> tuple[pd.DataFrame, list[Problem], pd.DataFrame]:
+    """The rows that hold the contract, every problem, and the rows that were left out."""
     from alp_assets.intake.archive import open_archive
     from alp_assets.intake.normalize import normalize
     from alp_assets.intake.table import read_table
     from schemas.metadata import empty_metadata
 
     nothing = empty_metadata().assign(file=pd.Series(dtype="str"))
+    none_left_out = nothing[_OF_LEFT_OUT]
     try:
         with open_archive(archive, params) as package:
             found = package.tables()
             if not found:
-                return nothing, [_no_table()]
+                return nothing, [_no_table(package)], none_left_out
             normalized = normalize(read_table(package.read(found[0]), found[0]), now=received)
-            set_aside = [problem.file for problem in normalized.problems if problem.file]
-            table, missing = _with_files(normalized.frame, package.media(), set_aside)
-            return table, [*package.warnings, *_other_tables(found), *normalized.problems, *missing]
+            set_aside = [
+                problem.file for problem in normalized.problems if problem.severity == "error" and problem.file
+            ]
+            table, missing = _with_files(normalized, package.media(), set_aside)
+            problems = [*package.warnings, *_other_tables(found), *normalized.problems, *missing]
+            without = normalized.frame[~normalized.frame["row"].isin(table["row"])]
+            left_out = pd.concat([normalized.left_out, without[_OF_LEFT_OUT]]).sort_values("row")
+            return table, problems, left_out.reset_index(drop=True)
     except (ArchiveRefused, TableRefused) as error:
-        return nothing, list(error.problems)
+        return nothing, list(error.problems), none_left_out
     except AudioUnreadable as error:
-        return nothing, [Problem("refusal", f"{error}.", "Zip the folder again and send it anew.")]
+        values = {"why": "damaged", "detail": str(error.__cause__)}
+        return nothing, [Problem("refusal", "table_damaged", values, file=found[0])], none_left_out
 
 
 def _other_tables(found: list[str]) -> list[Problem]:
-    return [
-        Problem(
-            "warning", f"The zip holds two tables; {found[0]} is read and this one is not.", "Keep one.", file=name
-        )
-        for name in found[1:]
-    ]
+    return [Problem("warning", "other_table", {"used": found[0]}, file=name) for name in found[1:]]
 
 
-def _no_table() -> Problem:
-    return Problem(
-        "refusal",
-        "There is no table in the zip.",
-        "Put metadata.csv or metadata.xlsx beside the audio folder and send the package again.",
-    )
+def _no_table(package: PackageArchive) -> Problem:
+    """No table; with the files that are most likely meant as one, if there are any."""
+    from alp_assets.intake.archive import TABLE_SUFFIXES
+
+    tables = [name for name in package.files if name.lower().endswith(TABLE_SUFFIXES) and _may_be_table(name)]
+    likely = sorted(tables, key=lambda name: (-_likeness(name), name.count("/"), name))
+    if not likely:
+        return Problem("refusal", "no_table")
+    return Problem("refusal", "no_table_near", {"near": [shortened(name) for name in likely[:_MOST_LIKELY]]})
 
 
-def _with_files(table: pd.DataFrame, media: list[str], set_aside: list[str]) -> tuple[pd.DataFrame, list[Problem]]:
+def _may_be_table(name: str) -> bool:
+    return not name.lower().startswith("signals/")
+
+
+def _likeness(name: str) -> float:
+    stem = PurePosixPath(name).stem.lower()
+    return difflib.SequenceMatcher(None, "metadata", stem[:100]).ratio()
+
+
+def _with_files(
+    normalized: Normalized, media: list[str], set_aside: list[str]
+) -> tuple[pd.DataFrame, list[Problem]]:
     """Give every row the file that it names; rows without files and files without rows are problems.
 
     ``set_aside`` are the paths in rows that have problems already, whose files are not without a row.
     """
     from alp_assets.intake.paths import PathResolver
 
-    resolver = PathResolver(media)
-    problems, files, taken = [], [], dict[str, int]()
+    table, resolver = normalized.frame, PathResolver(media)
+    column = normalized.headers.get("relative_path", "relative_path")
+    letter = normalized.letters.get("relative_path")
+    problems, files, taken = list[Problem](), [], dict[str, int]()
     for row, cell in zip(table["row"], table["relative_path"], strict=True):
         found = resolver.resolve(cell)
-        file = found.name
-        if file is None:
+        file, code, values = found.name, found.code, found.values
+        if file is not None and file in taken:
+            code, values, file = "recording_twice_as", {"row": int(taken[file]), "other": file}, None
+        if code:
             problems.append(
-                Problem("error", "The zip holds no such recording.", found.hint, row, "relative_path", cell)
+                Problem("error", code, values, row, "relative_path", shortened(cell), None, letter, column)
             )
-        elif file in taken:
-            problems.append(
-                Problem(
-                    "error",
-                    f"Row {taken[file]} already stands for this recording ({file}).",
-                    "Keep one row for each recording.",
-                    row,
-                    "relative_path",
-                    cell,
-                )
-            )
-            file = None
-        else:
+        if file is not None:
             taken[file] = row
         files.append(file)
     named = {*taken, *(resolver.resolve(path).name for path in set_aside)}
-    problems += [
-        Problem(
-            "warning",
-            "No row of the table stands for this file, so it is not used.",
-            "Add a row for it, or leave it out.",
-            file=name,
-        )
-        for name in media
-        if name not in named
-    ]
+    problems += [Problem("warning", "file_without_row", file=name) for name in media if name not in named]
     kept = table.assign(file=pd.Series(files, index=table.index, dtype="str"))
     return kept[kept["file"].notna()].reset_index(drop=True), problems
 
@@ -159,11 +164,8 @@ def _gate(table: pd.DataFrame, problems: list[Problem]) -> Gate:
     refusals = [problem for problem in problems if problem.severity == "refusal"]
     errors = sum(problem.severity == "error" for problem in problems)
     figures = {"rows_accepted": len(table), "errors": errors, "refusals": len(refusals)}
-    if refusals:
-        return Gate("contract_holds", "failed", "; ".join(map(str, refusals[:3])), figures)
-    if not len(table):
-        text = "No row of the table holds the contract; problems.csv says why, row by row."
-        return Gate("contract_holds", "failed", text, figures)
+    if refusals or not len(table):
+        return Gate("contract_holds", "failed", failure_text("contract_holds", figures, problems, "en"), figures)
     if errors:
         text = f"{counted(errors, 'problem')} in rows that were set aside; {counted(len(table), 'good row')} left."
         return Gate("contract_holds", "warned", text, figures)
@@ -179,6 +181,6 @@ def _figures(table: pd.DataFrame, problems: list[Problem]) -> dict[str, int | fl
     }
 
 
-def _tables(table: pd.DataFrame, problems: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _tables(table: pd.DataFrame, problems: list[Problem]) -> dict[str, pd.DataFrame]:
     sections = table.groupby(["machine_type", "section_id", "split", "domain"]).size()
-    return {"sections": sections.rename("recordings").reset_index(), "problems": problems.head(_SHOWN)}
+    return {"sections": sections.rename("recordings").reset_index(), "problems": findings_table(problems)}

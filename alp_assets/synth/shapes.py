@@ -1,7 +1,7 @@
-"""The few shapes that synthetic sounds are made of: coloured noise, slow wander, ringing, events.
+"""The few shapes that synthetic sounds are made of: coloured noise, rotation, slow wander, ringing, events.
 
-Everything is computed in float64: rounded to 16 bits, the samples then do not depend on which
-vector instructions a processor has.
+Whole recordings are computed in float32, at 16 kHz with operations that round alike on every processor (no
+vectorised sines or exponentials, no BLAS); levels and phases in float64.
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Signal = NDArray[np.float64]
+Signal = NDArray[np.floating[Any]]
 """Samples, shape (n,), full scale 1.0."""
 
-_TURN = 2**15
-_KEPT_SAMPLES = 1_000_000
+_TURN = 2**14
+_PHASE_SHIFT = 16  # bits of 30 below those of a table's index
+_AT_ONCE = 4096
+_LONG = 300  # samples from which copies are quicker placed one by one
+_KEPT_BYTES = 31 * 2**20
 
 
 def rms(signal: Signal) -> float:
@@ -25,7 +29,7 @@ def rms(signal: Signal) -> float:
 
     Not by ``np.dot``: its rounding depends on how many threads the BLAS splits the sum over.
     """
-    return float(np.sqrt(np.mean(signal * signal)))
+    return float(np.sqrt(np.mean(signal * signal, dtype=np.float64)))
 
 
 def gain_db(factor: float) -> float:
@@ -54,82 +58,139 @@ class Slope:
         return band
 
 
-def noise(rng: np.random.Generator, n: int, sample_rate_hz: int, colour: Slope | None = None) -> Signal:
-    """Gaussian noise (n,) with RMS 1; white without a ``colour``."""
-    if colour is None:
-        out: Signal = rng.standard_normal(n)
-    else:
-        from scipy import fft
+FLAT = Slope(0.0, 0.0, float("inf"))
+"""White: the same at every frequency."""
 
-        size = fft.next_fast_len(n, real=True)
-        spectrum = rng.standard_normal(2 * (size // 2 + 1)).view(np.complex128)
-        kept = _amplitudes if size <= _KEPT_SAMPLES else _amplitudes.__wrapped__
-        spectrum *= kept(colour, size, sample_rate_hz)
-        out = fft.irfft(spectrum, size, overwrite_x=True)[:n]
+
+def noise(rng: np.random.Generator, n: int, sample_rate_hz: int, colour: Slope | None = None) -> Signal:
+    """Gaussian noise (n,): without a ``colour`` white, float64, of RMS 1; else float32, of RMS 1 on average."""
+    if colour is not None:
+        return _coloured(rng, n, sample_rate_hz, colour)
+    out: Signal = rng.standard_normal(n)
     out /= rms(out)
     return out
 
 
+def _coloured(rng: np.random.Generator, n: int, sample_rate_hz: int, colour: Slope) -> Signal:
+    """Blocks of half a second that fade into each other: many short transforms are quicker than a long one."""
+    from scipy import fft
+
+    size = fft.next_fast_len(sample_rate_hz // 2, real=True)
+    fade = size // 8
+    hop = size - fade
+    shape = (-(-n // hop) + 1, 2 * (size // 2 + 1))
+    # a transform sums so many independent bins that any distribution of theirs makes Gaussian samples
+    words = rng.integers(0, 2**64, -(-shape[0] * shape[1] // 4), dtype=np.uint64)
+    spectra = words.view(np.int16)[: shape[0] * shape[1]].reshape(shape).astype(np.float32)
+    spectra *= _amplitudes(colour, size, sample_rate_hz)
+    blocks = fft.irfft(spectra.view(np.complex64), size, overwrite_x=True)
+    rise = _rise(fade)
+    blocks[:, :fade] *= rise
+    blocks[1:, :fade] += blocks[:-1, hop:] * rise[::-1]
+    out: Signal = blocks[:, :hop].ravel()[fade : fade + n]
+    return out
+
+
 @lru_cache(maxsize=16)
+def _rise(fade: int) -> Signal:
+    """A rise (fade,) from 0 to 1 whose power and that of its mirror image are 1 together."""
+    rise: Signal = np.sin(0.5 * np.pi * (np.arange(fade) + 0.5) / fade).astype(np.float32)
+    return rise
+
+
+@lru_cache(maxsize=64)
 def _amplitudes(colour: Slope, size: int, sample_rate_hz: int) -> Signal:
-    """The colour on the bins of a transform, without DC. Kept: a section's recordings share it."""
+    """The colour on the bins of a transform, for the real and the imaginary part of each, without DC.
+
+    They make RMS 1 of parts that are 16-bit numbers at random. Kept: a section's recordings share them.
+    """
     frequency_hz = np.arange(size // 2 + 1, dtype=np.float64) * (sample_rate_hz / size)
     amplitudes = colour.amplitudes(frequency_hz)
     amplitudes[0] = 0.0
-    return amplitudes
+    part_power = 2.0**32 / 12.0
+    power = 4.0 * part_power * float(np.sum(amplitudes**2)) / size**2
+    return np.repeat(amplitudes / np.sqrt(power), 2).astype(np.float32)
 
 
 def one_turn(harmonics: Mapping[int, complex]) -> Signal:
-    """What repeats with every turn, as a table of one turn (32768,): harmonics by their multiple.
+    """What repeats with every turn, as a table of one turn (16384,): harmonics by their multiple.
 
-    The complex amplitude of a multiple (from 1, well below 16384) holds its size and its phase.
+    The complex amplitude of a multiple (from 1, well below 8192) holds its size and its phase.
     """
     spectrum = np.zeros(_TURN // 2 + 1, dtype=np.complex128)
     for multiple, amplitude in harmonics.items():
         spectrum[multiple] += amplitude
-    return np.fft.irfft(spectrum, _TURN) * (_TURN / 2)
+    return (np.fft.irfft(spectrum, _TURN) * (_TURN / 2)).astype(np.float32)
 
 
-def at_angle(table: Signal, share: Signal) -> Signal:
-    """Read a table of one turn at ``share`` of the turn (n,), 0 to 1, linearly interpolated: (n,)."""
-    where = share * _TURN
-    index = where.astype(np.int64)
-    where -= index
-    out = np.take(np.diff(table, append=table[0]), index)
-    out *= where
-    out += np.take(table, index)
-    return out
+@lru_cache(maxsize=16)
+def turn_cosine(multiple: int) -> Signal:
+    """The cosine that passes so often in one turn, as a table (16384,); not to be written to."""
+    return one_turn({multiple: 1.0})
 
 
-def turn_share(cycles: Signal) -> Signal:
-    """Where in its turn a rotation is: the cycles (n,) without their whole number."""
-    share: Signal = cycles - np.floor(cycles)
-    return share
+def turn_shares() -> Signal:
+    """The share of the turn, 0 to 1, of every entry of a table of one turn: (16384,)."""
+    return np.arange(_TURN, dtype=np.float32) / np.float32(_TURN)
 
 
-def filtered(signal: Signal, taps: Signal) -> Signal:
-    """The signal (n,) through a finite impulse response, same length, by overlap-add.
+class Clock:
+    """Where a rotation is at every sample, ready to read tables of one turn by it."""
 
-    The same as ``scipy.signal.oaconvolve``, whose package takes longer to import than a clip to make.
-    """
-    from scipy import fft
+    def __init__(self, phase: NDArray[np.int32]) -> None:
+        """Take the shares of the turn (n,) in units of 2**-30."""
+        self._index = (phase >> _PHASE_SHIFT).astype(np.intp)
+        self._weight = (phase & (2**_PHASE_SHIFT - 1)).astype(np.float32)
+        self._weight *= np.float32(2.0**-_PHASE_SHIFT)
 
-    hop = fft.next_fast_len(8 * len(taps), real=True)
-    size = fft.next_fast_len(hop + len(taps) - 1, real=True)
-    blocks = -(-len(signal) // hop)
-    padded = np.zeros((blocks, hop))
-    padded.ravel()[: len(signal)] = signal
-    pieces = fft.irfft(fft.rfft(padded, size) * fft.rfft(taps, size), size)
-    pieces[1:, : size - hop] += pieces[:-1, hop:]
-    out: Signal = pieces[:, :hop].ravel()[: len(signal)]
-    return out
+    @classmethod
+    def of(cls, cycles: Signal) -> Clock:
+        """The clock of cycles turned since an arbitrary start, (n,) float64."""
+        share = cycles - np.floor(cycles)
+        share *= 2.0**30 - 1.0
+        return cls(share.astype(np.int32))
+
+    @classmethod
+    def steady(cls, n: int, sample_rate_hz: int, rate_hz: float, start: float) -> Clock:
+        """The clock of what turns evenly, from a share ``start`` of the turn on."""
+        turned = np.arange(n, dtype=np.uint32)
+        turned *= np.uint32(round(rate_hz / sample_rate_hz * 2**32) % 2**32)
+        turned += np.uint32(int(start * 2**32) % 2**32)
+        turned >>= 2
+        return cls(turned.view(np.int32))
+
+    def read(self, table: Signal) -> Signal:
+        """A table of one turn (16384,) at every sample, linearly interpolated: (n,) float32."""
+        out: Signal = np.take(np.diff(table, append=table[:1]), self._index)
+        out *= self._weight
+        out += np.take(table, self._index)
+        return out
+
+    def near(self, table: Signal) -> Signal:
+        """The same from the entry before each sample: enough for what turns over slowly, like envelopes."""
+        found: Signal = np.take(table, self._index)
+        return found
+
+
+def wavering_cycles(rng: np.random.Generator, n: int, sample_rate_hz: int, rate_hz: float, waver: float) -> Signal:
+    """The cycles (n,) of something whose speed wavers slowly by a relative standard deviation ``waver``."""
+    hop = max(1, sample_rate_hz // 2)
+    speeds = 1.0 + waver * rng.standard_normal(-(-n // hop) + 1)
+    speeds *= rate_hz / sample_rate_hz
+    passed = np.cumsum(0.5 * hop * (speeds[1:] + speeds[:-1]))
+    starts = rng.uniform() + np.concatenate([[0.0], passed[:-1]])
+    step = np.arange(hop, dtype=np.float64)
+    cycles = speeds[:-1, None] * step
+    cycles += (np.diff(speeds)[:, None] / (2.0 * hop)) * (step * step)
+    cycles += starts[:, None]
+    return cycles.ravel()[:n]
 
 
 def wander(rng: np.random.Generator, n: int, sample_rate_hz: int, rate_hz: float) -> Signal:
-    """A slow random curve (n,): standard normal values ``rate_hz`` times a second, joined by lines."""
+    """A slow random curve (n,): standard normal values ``rate_hz`` times a second, joined by lines; float32."""
     hop = max(1, round(sample_rate_hz / rate_hz))
-    knots = rng.standard_normal(-(-n // hop) + 1)
-    ramp = np.arange(hop) / hop
+    knots = rng.standard_normal(-(-n // hop) + 1).astype(np.float32)
+    ramp = (np.arange(hop) / hop).astype(np.float32)
     lines = np.diff(knots)[:, None] * ramp
     lines += knots[:-1, None]
     return lines.ravel()[:n]
@@ -151,9 +212,24 @@ def ringing(rng: np.random.Generator, sample_rate_hz: int, ring_hz: Iterable[flo
 
 
 def place(n: int, kernel: Signal, starts: NDArray[np.int64], gains: Signal) -> Signal:
-    """A signal (n,) with copies of ``kernel`` at sample positions ``starts``, cut off at the end."""
-    out = np.zeros(n)
-    for start, gain in zip(starts.tolist(), gains.tolist(), strict=True):
-        stop = min(n, start + len(kernel))
-        out[start:stop] += gain * kernel[: stop - start]
-    return out
+    """A signal (n,) with copies of ``kernel`` at sample positions ``starts``, cut off at the end; float64."""
+    out = np.zeros(n + len(kernel))
+    if len(kernel) > _LONG:
+        for start, gain in zip(starts.tolist(), gains.tolist(), strict=True):
+            out[start : start + len(kernel)] += gain * kernel
+        return out[:n]
+    for first in range(0, len(starts), _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        where = starts[some, None] + np.arange(len(kernel))
+        np.add.at(out, where.ravel(), (gains[some, None] * kernel).ravel())
+    return out[:n]
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed instead of handing it back to the system.
+
+    A recording is made of dozens of arrays of a megabyte that come and go; fetching every one of them from the
+    system anew took most of the time. glibc moves its limits up to the largest array that it has seen freed, so
+    one is taken, untouched, and freed; elsewhere this does nothing.
+    """
+    np.empty(_KEPT_BYTES, dtype=np.uint8)

@@ -10,24 +10,23 @@ import numpy as np
 
 from alp_assets.errors import ParameterError
 from alp_assets.synth.shapes import (
+    FLAT,
+    Clock,
     Signal,
     Slope,
-    at_angle,
-    filtered,
     gain_of,
     noise,
     one_turn,
     place,
     ringing,
     rms,
-    turn_share,
     wander,
 )
 
 Noise = Callable[[np.random.Generator, int, int], Signal]
 
 _MAINS_HZ = 60.0
-_RESPONSE_S = 0.02
+_DIED_AWAY = 1e-3  # of the shelf's response: few taps are left, which numpy convolves directly
 _UNSTEADY = (0.05, 0.4)  # what goes on around a machine comes and goes
 
 
@@ -63,11 +62,14 @@ class Domain:
     snr_db: tuple[float, float]
     microphones: tuple[str, ...]
     speeds: tuple[str, ...]
+    loads: tuple[str, ...]
 
 
 DOMAINS: dict[str, Domain] = {
-    "source": Domain(("white", "pink", "hum"), (10.0, 30.0), ("near", "side"), ("low", "mid")),
-    "target": Domain(("brown", "babble", "impulse"), (0.0, 20.0), ("above", "far"), ("mid", "high")),
+    "source": Domain(("white", "pink", "hum"), (10.0, 30.0), ("near", "side"), ("low", "mid"), ("light", "full")),
+    "target": Domain(
+        ("brown", "babble", "impulse"), (0.0, 20.0), ("above", "far"), ("mid", "high"), ("full", "heavy")
+    ),
 }
 
 
@@ -76,8 +78,11 @@ def background(kind: str, rng: np.random.Generator, n: int, sample_rate_hz: int)
     if kind not in NOISES:
         raise ParameterError(f"noise {kind!r} is unknown. Choose from: {', '.join(NOISES)}.")
     out = NOISES[kind](rng, n, sample_rate_hz)
-    out *= np.maximum(0.1, 1.0 + rng.uniform(*_UNSTEADY) * wander(rng, n, sample_rate_hz, rate_hz=1.0))
-    out /= rms(out)
+    curve = wander(rng, n, sample_rate_hz, rate_hz=1.0)
+    curve *= rng.uniform(*_UNSTEADY)
+    curve += 1.0
+    out *= np.maximum(curve, 0.1, out=curve)
+    out *= 1.0 / rms(out)
     return out
 
 
@@ -87,37 +92,37 @@ def listen(signal: Signal, position: str, sample_rate_hz: int) -> Signal:
         raise ParameterError(
             f"microphone position {position!r} is unknown. Choose from: {', '.join(MICROPHONES)}."
         )
-    return filtered(signal, _response(MICROPHONES[position], sample_rate_hz))
+    microphone = MICROPHONES[position]
+    shelved = np.convolve(signal, _shelf(microphone, sample_rate_hz).astype(signal.dtype))[: len(signal)]
+    heard = shelved.copy()
+    for delay_ms, gain in microphone.reflections:
+        delay = round(delay_ms * sample_rate_hz / 1000.0)
+        if delay < len(signal):
+            heard[delay:] += shelved[: len(signal) - delay] * gain
+    return heard
 
 
-def mix(signal: Signal, noise_signal: Signal, snr_db: float, reference: Signal | None = None) -> Signal:
-    """Add noise at a signal-to-noise ratio in dB, both (n,).
-
-    The ratio is against ``reference`` where it is given: the healthy machine, so that a fault does
-    not change how loud the surroundings are.
-    """
-    level = rms(signal if reference is None else reference)
-    return signal + noise_signal * (level / rms(noise_signal) * gain_of(-snr_db))
+def at_snr(surroundings: Signal, machine: Signal, snr_db: float) -> Signal:
+    """Surroundings of RMS 1 (n,), in place as loud as a ratio in dB to the healthy machine (n,) asks for."""
+    surroundings *= rms(machine) * gain_of(-snr_db)
+    return surroundings
 
 
 @lru_cache(maxsize=64)
-def _response(microphone: Microphone, sample_rate_hz: int) -> Signal:
-    """Impulse response: direct sound and reflections through a first-order high shelf."""
-    taps = np.zeros(round(_RESPONSE_S * sample_rate_hz))
-    taps[0] = gain_of(microphone.gain_db)
-    for delay_ms, amplitude in microphone.reflections:
-        taps[round(delay_ms * sample_rate_hz / 1000.0)] += taps[0] * amplitude
+def _shelf(microphone: Microphone, sample_rate_hz: int) -> Signal:
+    """Impulse response of the direct sound: a first-order high shelf, cut off where it has died away."""
     corner = float(np.tan(np.pi * min(microphone.shelf_hz / sample_rate_hz, 0.45)))
     high = gain_of(microphone.shelf_db)
     pole = (1.0 - corner) / (1.0 + corner)
-    shelf = pole ** np.arange(-1.0, len(taps) - 1.0)
-    shelf *= (corner - high + pole * (corner + high)) / (1.0 + corner)
-    shelf[0] = (corner + high) / (1.0 + corner)
-    return np.convolve(taps, shelf)[: len(taps)]
+    count = 2 + int(np.log(_DIED_AWAY) / np.log(abs(pole) + 1e-9)) if microphone.shelf_db else 1
+    taps = pole ** np.arange(-1.0, count - 1.0)
+    taps *= (corner - high + pole * (corner + high)) / (1.0 + corner)
+    taps[0] = (corner + high) / (1.0 + corner)
+    return taps * gain_of(microphone.gain_db)
 
 
 def _white(rng: np.random.Generator, n: int, sample_rate_hz: int) -> Signal:
-    return noise(rng, n, sample_rate_hz)
+    return noise(rng, n, sample_rate_hz, FLAT)
 
 
 def _pink(rng: np.random.Generator, n: int, sample_rate_hz: int) -> Signal:
@@ -132,28 +137,34 @@ def _hum(rng: np.random.Generator, n: int, sample_rate_hz: int) -> Signal:
     """Mains hum: the even multiples of 60 Hz stand out, on a floor of pink noise."""
     sizes = {1: 0.5, 2: 1.0, 3: 0.2, 4: 0.5, 6: 0.25, 8: 0.12}
     table = one_turn({k: size * np.exp(1j * rng.uniform(0.0, 2.0 * np.pi)) for k, size in sizes.items()})
-    cycles = np.arange(n, dtype=np.float64) * (_MAINS_HZ / sample_rate_hz)
-    out = at_angle(table, turn_share(cycles))
-    out += 0.4 * _pink(rng, n, sample_rate_hz)
+    out = Clock.steady(n, sample_rate_hz, _MAINS_HZ, 0.0).read(table)
+    floor = _pink(rng, n, sample_rate_hz)
+    floor *= 0.4
+    out += floor
     return out
 
 
 def _babble(rng: np.random.Generator, n: int, sample_rate_hz: int) -> Signal:
-    """Distant voices: two bands of speech, each with its own syllables (about four a second)."""
-    out = 0.3 * _pink(rng, n, sample_rate_hz)
-    for low_hz, high_hz, level in ((150.0, 700.0, 1.0), (1000.0, 3000.0, 0.5)):
-        syllables = np.maximum(0.0, 0.6 + wander(rng, n, sample_rate_hz, rate_hz=4.0))
-        out += level * syllables * noise(rng, n, sample_rate_hz, Slope(-3.0, low_hz, high_hz))
+    """Distant voices: two bands of speech, each with its own syllables (about four a second) and a murmur."""
+    out = np.zeros(n, dtype=np.float32)
+    for low_hz, high_hz, level in ((120.0, 700.0, 1.0), (1000.0, 3000.0, 0.5)):
+        syllables = wander(rng, n, sample_rate_hz, rate_hz=4.0)
+        syllables += 0.6
+        np.maximum(syllables, 0.0, out=syllables)
+        syllables += 0.2
+        syllables *= level
+        syllables *= noise(rng, n, sample_rate_hz, Slope(-3.0, low_hz, high_hz))
+        out += syllables
     return out
 
 
 def _impulse(rng: np.random.Generator, n: int, sample_rate_hz: int) -> Signal:
-    """A workshop: metal struck about once a second, on a floor of pink noise."""
+    """A workshop: one of three pieces of metal is struck about once a second, on a floor of pink noise."""
     out = _pink(rng, n, sample_rate_hz)
-    for _ in range(1 + rng.poisson(n / sample_rate_hz)):
+    for _ in range(3):
         clank = ringing(rng, sample_rate_hz, rng.uniform(400.0, 3500.0, 3).tolist(), rng.uniform(0.01, 0.05))
-        start = rng.integers(0, n, 1)
-        out += place(n, clank, start, rng.uniform(2.0, 6.0, 1))
+        starts = rng.integers(0, n, 1 + rng.poisson(n / sample_rate_hz / 3.0))
+        out += place(n, clank, starts, rng.uniform(4.0, 12.0, len(starts)))
     return out
 
 

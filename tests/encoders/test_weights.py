@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from alp_assets.cli_weights import weights_app
+from alp_assets.commands.weights import weights_app
 from alp_assets.encoders.checkpoint import read_checkpoint
 from alp_assets.encoders.pretrained import make_pretrained
 from alp_assets.encoders.weights import add_weights, bring_in, find_weights, slug
@@ -471,6 +471,6 @@ class TestCommand:
 
 
 def test_the_command_imports_nothing_heavy():
-    code = "import sys, alp_assets.cli_weights; print(*{name.partition('.')[0] for name in sys.modules})"
+    code = "import sys, alp_assets.commands.weights; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "huggingface_hub", "numpy"} & set(done.stdout.split())

@@ -41,7 +41,7 @@ NAMES = [FAN, "audio/2호기/fan_02.wav", "audio/pump.flac", "audio/Röhre.wav",
 def test_what_people_write_is_found(cell, name):
     found = PathResolver(NAMES).resolve(cell)
     assert found.name == name
-    assert found.hint == ""
+    assert (found.code, found.values) == ("", {})
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,14 @@ def test_what_means_no_file_is_not_guessed(cell):
     found = PathResolver(NAMES).resolve(cell)
     assert found.name is None
     assert found.candidates == ()
-    assert found.hint
+    assert found.code == ("recording_near" if found.near else "recording_missing")
 
 
 def test_near_misses_are_suggested():
     found = PathResolver(NAMES).resolve("audio/2호기/fan_2.wav")
     assert found.near[0] == "audio/2호기/fan_02.wav"
-    assert "Did you mean audio/2호기/fan_02.wav" in found.hint
+    assert found.code == "recording_near"
+    assert "audio/2호기/fan_02.wav" in found.values["names"]
 
 
 def test_another_folder_is_suggested_and_not_taken():
@@ -89,7 +90,8 @@ def test_ambiguous_paths_name_their_candidates(names, cell):
     found = PathResolver(names).resolve(cell)
     assert found.name is None
     assert set(found.candidates) == set(names)
-    assert all(name in found.hint for name in names)
+    assert found.code == "recording_ambiguous"
+    assert set(found.values["names"]) == set(names)
 
 
 @pytest.mark.parametrize(

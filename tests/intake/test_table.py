@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from alp_assets.errors import AlpError, TableRefused
 from alp_assets.intake import table as table_module
+from alp_assets.intake import workbook
 from alp_assets.intake.table import RawTable, read_table
 from schemas.columns import COLUMNS
 
@@ -279,7 +280,7 @@ def zipped(parts: dict[str, bytes]) -> bytes:
 def test_workbook_bombs_are_refused(monkeypatch):
     (problem,) = refusal(zipped({"xl/workbook.xml": bytes(5_000_000)}), "m.xlsx")
     assert "bomb" in problem.problem
-    monkeypatch.setattr(table_module, "MAX_UNPACKED_BYTES", 1_000)
+    monkeypatch.setattr(workbook, "MAX_UNPACKED_BYTES", 1_000)
     (problem,) = refusal(as_xlsx([HEADER, ROW]), "m.xlsx")
     assert "bomb" in problem.problem
 

@@ -19,6 +19,7 @@ def quality_row():
             "verdict": "ok",
             "reasons": "",
             "warnings": "",
+            "problems": "",
             "container": "WAV",
             "subtype": "PCM_16",
             "sample_rate_hz": 16_000,

@@ -109,9 +109,10 @@ def test_a_registered_version_outlives_the_folder_it_came_from(tmp_path):
 
 def test_embeddings_made_with_other_settings_are_left_out_and_said(tmp_path):
     first = receive(tmp_path, machine_package(tmp_path / "a.zip"), package="first")
-    run_through(first)
+    params = with_overrides(FAST, {"embeddings.encoder": "logmel"})
+    run_through(first, params=params)
     second = receive(tmp_path, machine_package(tmp_path / "b.zip", train=3, seed=1), package="second")
-    run_through(second, params=with_overrides(FAST, {"embeddings.logmel.n_mels": 64}))
+    run_through(second, params=with_overrides(params, {"embeddings.logmel.n_mels": 64}))
     plan = read_plan(second.stage("models") / SECTION.folder)
     assert plan["source_normals"] == 0
     assert "other settings" in plan["left_out"][0]

@@ -466,12 +466,12 @@ FINE = {
     "pcm24.wav": (lambda: audio(hum(110), subtype="PCM_24"), ""),
     "float.wav": (lambda: audio(hum(111), subtype="FLOAT"), ""),
     "eight.wav": (lambda: audio(np.stack([hum(112 + n) for n in range(8)], axis=1)), ""),
-    "fast.wav": (lambda: audio(hum(120, rate=192_000), rate=192_000), ""),
-    "cd.wav": (lambda: audio(hum(121, rate=44_100), rate=44_100), ""),
+    "fast.wav": (lambda: audio(hum(120, rate=192_000), rate=192_000), "sample rate"),
+    "cd.wav": (lambda: audio(hum(121, rate=44_100), rate=44_100), "sample rate"),
     "packed.flac": (lambda: audio(hum(122), form="FLAC"), ""),
     "packed.ogg": (lambda: audio(hum(123), form="OGG"), "lossy"),
     "really_flac.wav": (lambda: audio(hum(124), form="FLAC"), "does not fit its content"),
-    "second.wav": (lambda: audio(hum(125, seconds=1.0, rate=44_100), rate=44_100), ""),
+    "second.wav": (lambda: audio(hum(125, seconds=1.0, rate=44_100), rate=44_100), "sample rate"),
 }
 BAD = {
     "empty.wav": (lambda: b"", "empty"),

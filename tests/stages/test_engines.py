@@ -119,10 +119,10 @@ def test_noise_only_recordings_enter_the_memory_of_patches(tmp_path):
     quiet, noisy = package(tmp_path, "quiet"), package(tmp_path, "noisy", noise=2)
     run_through(quiet, params=params)
     run_through(noisy, params=params)
-    mixed = read_mixed(noisy, Feature("logmel", "patches"))
+    mixed = read_mixed(noisy, Feature("alp_conv", "patches"))
     assert mixed is not None
     assert len(mixed.values) == 8 * len(params.models.patch_memory.noise_snr_db)
-    assert read_mixed(quiet, Feature("logmel", "patches")) is None
+    assert read_mixed(quiet, Feature("alp_conv", "patches")) is None
     without, within = (
         load_model(folder.stage("models") / SECTION.folder).model.tensors() for folder in (quiet, noisy)
     )
@@ -195,9 +195,9 @@ def test_an_engine_gets_no_more_normals_than_it_makes_use_of_and_the_targets_fir
     run_through(folder, params=params, until="embeddings")
     shelf, (section,) = Shelf(folder), package_sections(folder)
     engine = make_engine("memory_bank", params.models)
-    corpus = shelf.gather(shelf.census(section), engine, Feature("logmel", "pooled"))
+    corpus = shelf.gather(shelf.census(section), engine, Feature("alp_conv", "pooled"))
     assert len(corpus.normals) == 5
-    embedded = read_embeddings(folder, Feature("logmel", "pooled"))
+    embedded = read_embeddings(folder, Feature("alp_conv", "pooled"))
     np.testing.assert_array_equal(corpus.normals.embeddings, embedded.values[corpus.positions])
 
 
@@ -227,7 +227,7 @@ def test_a_flipped_byte_in_any_file_of_the_model_stops_the_package(tmp_path, nam
 def test_a_damaged_embedding_costs_the_section_and_says_what_to_do(tmp_path):
     folder = package(tmp_path)
     run_through(folder, params=QUICK, until="embeddings")
-    values = np.load(folder.stage("embeddings") / "logmel" / "pooled.npy", mmap_mode="r+")
+    values = np.load(folder.stage("embeddings") / "alp_conv" / "pooled.npy", mmap_mode="r+")
     values[0] = np.nan
     values.flush()
     run_stage("models", folder, QUICK)
@@ -239,7 +239,7 @@ def test_a_damaged_embedding_costs_the_section_and_says_what_to_do(tmp_path):
 def test_normals_that_another_encoder_embedded_are_left_out_with_a_warning(tmp_path):
     run_through(package(tmp_path, "first"), params=QUICK)
     second = package(tmp_path, "second", seed=1)
-    summaries = run_through(second, params=with_overrides(QUICK, {"embeddings.logmel.n_mels": 64}))
+    summaries = run_through(second, params=with_overrides(QUICK, {"embeddings.encoder": "logmel"}))
     (gate,) = summaries["models"].gates
     assert (gate.name, gate.status) == ("earlier_normals", "warned")
     assert "first" in gate.text
@@ -255,7 +255,7 @@ def test_held_out_normals_leave_no_sibling_among_those_that_are_learnt_from(tmp_
     run_through(folder, params=QUICK, until="embeddings")
     shelf, (section,) = Shelf(folder), package_sections(folder)
     engine = make_engine("memory_bank", QUICK.models)
-    corpus = shelf.gather(shelf.census(section), engine, Feature("logmel", "pooled"))
+    corpus = shelf.gather(shelf.census(section), engine, Feature("alp_conv", "pooled"))
     held_out = hearing._held_out(corpus, 8)
     learnt = ~hearing._with_siblings(corpus, held_out)
     recordings = corpus.normals.recordings

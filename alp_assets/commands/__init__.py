@@ -1,0 +1,1 @@
+"""The commands of `alp`, a module for each topic; `alp_assets.cli` puts them together."""

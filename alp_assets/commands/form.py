@@ -1,0 +1,144 @@
+"""``alp form`` and ``alp estimate``: what to ask a customer for, and what it comes to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alp_assets.commands.options import DataOption, JsonOption
+from alp_assets.errors import ParameterError
+
+if TYPE_CHECKING:
+    from alp_assets.estimate import Estimate
+    from alp_assets.terminal import Terminal
+
+MachinesArgument = Annotated[
+    str, typer.Argument(help="Machine types, separated by commas: fan,valve.", metavar="TYPES")
+]
+
+
+def form(
+    machines: MachinesArgument,
+    language: Annotated[str, typer.Option("--lang", help="Language of the form: en or ko.")] = "ko",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("form"),
+    replace: Annotated[bool, typer.Option("--replace", help="Write over forms that are there.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the collection form of each machine type: a one-page checklist and the spreadsheet to fill in."""
+    from alp_assets.home import open_root
+    from alp_assets.params import load_params
+    from alp_assets.report.form import read_machine_types, write_forms
+    from alp_assets.terminal import Terminal
+    from schemas.texts import LANGUAGES
+
+    root, terminal = open_root(data), Terminal(quiet=as_json)
+    known = {name: name for name in LANGUAGES}
+    if language not in known:
+        raise ParameterError(f"--lang {language}: forms are written in {' and '.join(LANGUAGES)}.")
+    chosen = read_machine_types(machines)
+    params = load_params(root).models
+    with terminal.working():
+        written = write_forms(
+            chosen, known[language], out, params, replace=replace, progress=terminal.progress("form")
+        )
+    if as_json:
+        _print_json({"files": written.files, "no_pdf": written.no_pdf})
+        return
+    for file in written.files:
+        terminal.say(str(file))
+    if written.no_pdf:
+        terminal.say(f"No PDF: {written.no_pdf} Open checklist.html in a browser and print it; it is one A4 page.")
+
+
+def estimate(
+    machines: MachinesArgument,
+    sections: Annotated[int, typer.Option(help="Machines of each type.")] = 1,
+    conditions: Annotated[int, typer.Option(help="Conditions that each machine is recorded in.")] = 3,
+    minutes: Annotated[float, typer.Option(help="Minutes of each condition.")] = 3.0,
+    recordings: Annotated[int, typer.Option(help="Files that those minutes come in.")] = 1,
+    noise_minutes: Annotated[float, typer.Option(help="Minutes of background noise of each machine.")] = 0.0,
+    rate: Annotated[int, typer.Option(help="Sample rate of the files in Hz.")] = 16_000,
+    channels: Annotated[int, typer.Option(help="Channels of the files.")] = 1,
+    bits: Annotated[int, typer.Option(help="Bits a sample: 16, 24 or 32.")] = 16,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Work out clips, hours, storage, possible engines and computing time of a planned delivery."""
+    from alp_assets.encoders.catalog import resolve_encoder
+    from alp_assets.estimate import Plan
+    from alp_assets.estimate import estimate as worked_out
+    from alp_assets.home import open_root
+    from alp_assets.params import load_params
+    from alp_assets.report.form import read_machine_types
+    from alp_assets.terminal import Terminal
+
+    root, terminal = open_root(data), Terminal(quiet=as_json)
+    params = load_params(root)
+    plan = Plan(
+        read_machine_types(machines),
+        sections=sections,
+        conditions=conditions,
+        minutes=minutes,
+        recordings=recordings,
+        noise_minutes=noise_minutes,
+        sample_rate_hz=rate,
+        channels=channels,
+        bits=bits,
+    )
+    found = worked_out(plan, params, resolve_encoder(params.embeddings, root))
+    if as_json:
+        _print_json(_as_json(found))
+    else:
+        _show(found, terminal)
+
+
+def _show(found: Estimate, terminal: Terminal) -> None:
+    plan, columns = found.plan, (found.machine, found.total)
+    all_machines = f"{plan.machines} machine{'s' if plan.machines > 1 else ''}"
+    rows = [
+        ["clips of 10 s", *(f"{amount.clips:,}" for amount in columns)],
+        ["hours", *(f"{amount.hours:,.2f}" for amount in columns)],
+        ["as recorded", *(_megabytes(amount.raw_bytes) for amount in columns)],
+        ["standardised", *(_megabytes(amount.standard_bytes) for amount in columns)],
+        ["computing time", "", f"about {_duration(found.compute_s)}"],
+    ]
+    terminal.table(", ".join(plan.machine_types), ("", "each machine", all_machines), rows)
+    engines = [
+        [
+            f"{engine.letter}  {engine.engine}",
+            "yes" if engine.possible else "no",
+            "auto" * engine.automatic,
+            engine.note,
+        ]
+        for engine in found.engines
+    ]
+    terminal.table("Engines", ("engine", "possible", "taken by", "note"), engines)
+    terminal.say(f"Encoder: {found.encoder}. Computing time: {found.basis}; more cores and a GPU are faster.")
+    for warning in found.warnings:
+        terminal.say(warning)
+
+
+def _as_json(found: Estimate) -> dict[str, Any]:
+    tree = asdict(found)
+    for name, amount in (("machine", found.machine), ("total", found.total)):
+        tree[name]["clips"] = amount.clips
+    return {**tree, "machines": found.plan.machines}
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.2f} MB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))

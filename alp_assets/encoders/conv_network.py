@@ -1,0 +1,79 @@
+"""The network of ALP's own encoder: a small residual convolutional network over log-mel spectrograms.
+
+Imported only where it is needed, because torch takes its time.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+STRIDE = 16
+"""Bands and frames that the deepest stage makes one of."""
+
+_SCALE_DB = 15.0
+
+
+class ConvNetwork(nn.Module):
+    """Four stages, each of half the bands and frames and twice the channels of the one before, and a head.
+
+    The level of a clip is taken out, so that the gain of a recorder is no feature; other encoders' statistics,
+    which stand beside these embeddings, have it.
+
+    Args:
+        bands: mel bands, a multiple of 16.
+        channels: of the first stage.
+        width: values of a clip embedding.
+        projected: values that the contrast is trained on.
+    """
+
+    def __init__(self, bands: int, channels: int, width: int, projected: int) -> None:
+        super().__init__()
+        widths = [channels * 2**stage for stage in range(4)]
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, channels, 5, 2, 2, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+        )
+        self.stages = nn.ModuleList(
+            _Stage(below, above) for below, above in zip([channels, *widths[:-1]], widths, strict=True)
+        )
+        self.head = nn.Linear(widths[-1] * bands // STRIDE, width)
+        self.projection = nn.Linear(width, projected)
+
+    def grids(self, decibels: Tensor) -> list[Tensor]:
+        """What each stage makes of spectrograms (n, bands, frames) in dB: (n, channels, bands, frames)."""
+        level = decibels.mean(dim=(1, 2), keepdim=True)
+        found = self.stem(((decibels - level) / _SCALE_DB)[:, None])
+        grids = []
+        for stage in self.stages:
+            found = stage(found)
+            grids.append(found)
+        return grids
+
+    def embed(self, deepest: Tensor) -> Tensor:
+        """Clip embeddings (n, width) of unit length, of what the last stage found."""
+        return F.normalize(F.relu(self.head(deepest.mean(dim=3).flatten(1))), dim=1)
+
+    def forward(self, decibels: Tensor) -> Tensor:
+        """Projections (n, projected) of unit length, which the contrast is trained on."""
+        return F.normalize(self.projection(self.embed(self.grids(decibels)[-1])), dim=1)
+
+
+class _Stage(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut; the first one halves the grid where the channels grow."""
+
+    def __init__(self, below: int, above: int) -> None:
+        super().__init__()
+        stride = 1 if below == above else 2
+        self.first = nn.Conv2d(below, above, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(above)
+        self.second = nn.Conv2d(above, above, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(above)
+        self.shortcut: nn.Module = (
+            nn.Identity()
+            if stride == 1
+            else nn.Sequential(nn.Conv2d(below, above, 1, stride, bias=False), nn.BatchNorm2d(above))
+        )
+
+    def forward(self, grid: Tensor) -> Tensor:
+        found = F.relu(self.first_norm(self.first(grid)))
+        return F.relu(self.second_norm(self.second(found)) + self.shortcut(grid))

@@ -1,0 +1,292 @@
+"""What a planned delivery comes to: clips, hours, storage, the engines that it opens, and time to work on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from alp_assets.audio.standardize import CLIP_SECONDS, SAMPLE_RATE
+from alp_assets.engines.catalog import make_engine
+from alp_assets.engines.selection import BANKS_ALWAYS, Choice, Situation, choose_engine
+from alp_assets.errors import ParameterError
+from alp_assets.params import ENGINE_NAMES, Params
+
+_MOST = 1_000_000
+_MOST_RATE_HZ = 10_000_000
+_PCM_BITS = (16, 24, 32)
+_STANDARD_BYTES = 2 * SAMPLE_RATE * CLIP_SECONDS
+_C = "meta_prototype"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be recorded. Counts are of one machine, but for ``machine_types``.
+
+    Each condition is recorded for ``minutes`` in so many ``recordings`` of equal length, as normal running;
+    ``noise_minutes`` of background noise come beside. ``channels`` and ``bits`` are those of the files.
+
+    Raises:
+        ParameterError: a figure that no plan can have.
+    """
+
+    machine_types: tuple[str, ...]
+    sections: int = 1
+    conditions: int = 1
+    minutes: float = 3.0
+    recordings: int = 1
+    noise_minutes: float = 0.0
+    sample_rate_hz: int = SAMPLE_RATE
+    channels: int = 1
+    bits: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("sections", "conditions", "recordings", "channels"):
+            _within(name, getattr(self, name), 1, _MOST)
+        _within("minutes", self.minutes, 0, _MOST, above=True)
+        _within("noise_minutes", self.noise_minutes, 0, _MOST)
+        _within("sample_rate_hz", self.sample_rate_hz, 1, _MOST_RATE_HZ)
+        if self.bits not in _PCM_BITS:
+            raise ParameterError(f"bits is {self.bits}; recorders write {', '.join(map(str, _PCM_BITS))}.")
+        if not self.machine_types:
+            raise ParameterError("The plan names no machine type.")
+
+    @property
+    def machines(self) -> int:
+        """All machines of all types."""
+        return self.sections * len(self.machine_types)
+
+    @property
+    def seconds(self) -> float:
+        """Recorded time of one machine."""
+        return 60 * (self.conditions * self.minutes + self.noise_minutes)
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Recordings in figures: standard clips (normal, noise), hours, bytes as recorded and standardised."""
+
+    normal_clips: int
+    noise_clips: int
+    hours: float
+    raw_bytes: int
+    standard_bytes: int
+
+    @property
+    def clips(self) -> int:
+        """All clips."""
+        return self.normal_clips + self.noise_clips
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Whether an engine could learn from a machine of the plan, and whether ``auto`` takes it."""
+
+    engine: str
+    letter: str
+    possible: bool
+    automatic: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a plan comes to. ``basis`` says where ``compute_s`` comes from, ``warnings`` what is wrong with it."""
+
+    plan: Plan
+    machine: Amount
+    total: Amount
+    encoder: str
+    engines: tuple[Outlook, ...]
+    compute_s: float
+    basis: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Wall seconds of `alp onboard` on two cores: of ``bench/results/onboarding.json``, by what they grow with.
+
+    ``patches_s`` and ``pooled_s`` are seconds of the pretrained encoder for a clip, of ``encoders.json``.
+    """
+
+    start_s: float = 14.9
+    raw_megabyte_s: float = 0.0136
+    clip_s: float = 0.0041
+    section_s: float = 2.6
+    patches_s: float = 1.69
+    pooled_s: float = 0.58
+
+
+_MEASURED = _Measured()
+_BASIS = "measured with `alp onboard` on two cores of an AMD EPYC, without a GPU (bench/results/onboarding.json"
+
+
+def estimate(plan: Plan, params: Params, encoder: str) -> Estimate:
+    """Work out a plan. ``encoder`` is the one that engines A and B would work on.
+
+    Engines are chosen by the very rules that onboarding goes by, for machines whose recordings are all
+    confirmed and say their condition.
+    """
+    machine = _amount(plan, params)
+    total = Amount(
+        machine.normal_clips * plan.machines,
+        machine.noise_clips * plan.machines,
+        machine.hours * plan.machines,
+        machine.raw_bytes * plan.machines,
+        machine.standard_bytes * plan.machines,
+    )
+    engines = tuple(_outlooks(plan, params, encoder))
+    taken = next((outlook.engine for outlook in engines if outlook.automatic), "")
+    return Estimate(
+        plan,
+        machine,
+        total,
+        encoder,
+        engines,
+        _compute_s(plan, total, params, encoder, taken),
+        f"{_BASIS}{'' if encoder in BANKS_ALWAYS else ', encoders.json'})",
+        tuple(_warnings(plan, machine, params)),
+    )
+
+
+def _within(name: str, value: float, least: int, most: int, *, above: bool = False) -> None:
+    fits = math.isfinite(value) and (value > least if above else value >= least) and value <= most
+    if not fits:
+        word = "more than" if above else "at least"
+        raise ParameterError(f"{name} is {value:g}; it must be {word} {least} and at most {most:,}.")
+
+
+def _amount(plan: Plan, params: Params) -> Amount:
+    normal = plan.conditions * _condition_clips(plan, params)
+    noise = 0 if _set_aside(plan, params) else _clips(60 * plan.noise_minutes, params)
+    frame = plan.channels * plan.bits // 8
+    return Amount(
+        normal,
+        noise,
+        plan.seconds / 3600,
+        round(plan.seconds * plan.sample_rate_hz) * frame,
+        (normal + noise) * _STANDARD_BYTES,
+    )
+
+
+def _condition_clips(plan: Plan, params: Params) -> int:
+    """Normal clips of one condition; none where its recordings will be set aside."""
+    if _set_aside(plan, params):
+        return 0
+    return plan.recordings * _clips(60 * plan.minutes / plan.recordings, params)
+
+
+def _clips(seconds: float, params: Params) -> int:
+    """Clips that a recording is cut into: a remainder counts when it is long enough to be padded."""
+    whole, rest = divmod(round(seconds, 6), CLIP_SECONDS)
+    return int(whole) + (rest >= params.clips.min_seconds)
+
+
+def _outlooks(plan: Plan, params: Params, encoder: str) -> Iterator[Outlook]:
+    """Every engine for a machine of the plan, whose normals count as target ones, the contract's default."""
+    clips = plan.conditions * _condition_clips(plan, params)
+    automatic = _choice(plan, params, encoder, "auto")
+    for name in ENGINE_NAMES:
+        engine = make_engine(name, params.models)
+        taken = automatic.engine.name == name
+        least = max(engine.min_normals, params.models.min_normals)
+        if clips < least:
+            yield Outlook(name, engine.letter, False, False, f"needs {least} normal clips of a machine")
+        elif name == _C:
+            yield Outlook(name, engine.letter, *_prototypes(plan, params, encoder))
+        else:
+            note = automatic.reason if taken else _note(name, encoder)
+            yield Outlook(name, engine.letter, True, taken, note)
+
+
+def _note(name: str, encoder: str) -> str:
+    """What to know of an engine that could be had and that ``auto`` does not take."""
+    if name == "patch_memory" and encoder in BANKS_ALWAYS:
+        return "by name; worth it with a large pretrained encoder (`alp weights add`), which is not here"
+    return {
+        "isolation_forest": "by name, or as a second opinion that names causes",
+        "autoencoder": "by name, or as a second opinion",
+    }.get(name, "by name")
+
+
+def _prototypes(plan: Plan, params: Params, encoder: str) -> tuple[bool, bool, str]:
+    """Whether engine C could be had by ``auto+c``, with all recordings marked as source; never by ``auto``."""
+    choice = _choice(plan, params, encoder, "auto+c", source=True)
+    if choice.engine.name == _C:
+        return True, False, "with models.engine auto+c, domain source, and the condition given for every recording"
+    rules, clips = params.models.selection, params.models.meta_prototype.k_shot + 1
+    return (
+        False,
+        False,
+        f"needs {rules.much_source} normal clips of a machine, and {rules.condition_values} conditions with "
+        f"{clips} clips or more each, of two files or more",
+    )
+
+
+def _choice(plan: Plan, params: Params, encoder: str, wanted: str, *, source: bool = False) -> Choice:
+    """What the rules would choose for a machine of the plan, each condition being a speed of its own."""
+    each = _condition_clips(plan, params) // plan.recordings
+    clips = plan.conditions * plan.recordings * each
+    # the rules ask whether there are some of everything; all clips of a large plan would fill the memory
+    speeds, files, cut = min(plan.conditions, 8), min(plan.recordings, 4), min(each, 100)
+    recordings = np.repeat(np.arange(speeds * files), cut)
+    situation = Situation(
+        source_normals=clips if source else 0,
+        target_normals=0 if source else clips,
+        encoder=encoder,
+        conditions={"speed_level": (recordings // files).astype(str)},
+        recordings=recordings.astype(str),
+    )
+    models = params.models.model_copy(update={"engine": wanted, "pins": {}})
+    return choose_engine(models, "", "", situation)
+
+
+def _compute_s(plan: Plan, total: Amount, params: Params, encoder: str, engine: str) -> float:
+    known = _MEASURED
+    seconds = known.start_s + known.section_s * plan.machines
+    seconds += known.raw_megabyte_s * total.raw_bytes / 1e6 + known.clip_s * total.clips
+    if encoder in BANKS_ALWAYS:
+        return seconds
+    if engine != "patch_memory":
+        return seconds + known.pooled_s * total.clips
+    supported = min(total.normal_clips, params.models.patch_memory.support * plan.machines)
+    copies = supported * len(params.models.patch_memory.noise_snr_db) if plan.noise_minutes else 0
+    return seconds + known.patches_s * (total.clips + copies)
+
+
+def _set_aside(plan: Plan, params: Params) -> str:
+    """Why the recordings of the plan would not be used; empty where they would."""
+    limits, each = params.quality, 60 * plan.minutes / plan.recordings
+    if plan.sample_rate_hz < limits.min_sample_rate_hz:
+        least = f"{limits.min_sample_rate_hz:,} Hz"
+        return f"Recordings below {least} are set aside, so none counts; record at {SAMPLE_RATE:,} Hz or more."
+    if plan.channels > limits.max_channels:
+        return f"Recordings with more than {limits.max_channels} channels are set aside, so none counts."
+    if each < limits.min_duration_s:
+        return (
+            f"Recordings of {each:.2g} s are set aside as too short, so none counts; make them {CLIP_SECONDS} s."
+        )
+    if each > limits.max_duration_s:
+        return (
+            f"Recordings of {each / 3600:,.1f} h are set aside as too long, so none counts; make several of each."
+        )
+    return ""
+
+
+def _warnings(plan: Plan, machine: Amount, params: Params) -> Iterator[str]:
+    if reason := _set_aside(plan, params):
+        yield reason
+        return
+    if plan.sample_rate_hz < SAMPLE_RATE:
+        yield f"Nothing above {plan.sample_rate_hz / 2:,.0f} Hz is recorded; {SAMPLE_RATE:,} Hz would hold more."
+    each = 60 * plan.minutes / plan.recordings
+    if each < CLIP_SECONDS:
+        yield f"Recordings of {each:.2g} s are padded to {CLIP_SECONDS} s; longer ones tell more."
+    if machine.raw_bytes * plan.machines > params.upload.max_total_bytes:
+        yield (
+            f"One package may unpack to {params.upload.max_total_bytes / 2**30:.0f} GiB, and this is more; send "
+            "several."
+        )

@@ -1,0 +1,161 @@
+"""Reading the sheets of an Excel workbook as text cells, with what Excel shows and openpyxl leaves out.
+
+A merged cell holds its value for all of its rows, and a formula that was never computed holds none.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alp_assets.errors import TableRefused
+from schemas.problems import Problem, Value
+
+MAX_UNPACKED_BYTES = 512 * 2**20
+MAX_RATIO = 200.0
+UNCOMPUTED = "\0"
+"""What the text of a formula without a saved result begins with; no cell of a workbook can hold it."""
+
+_CHUNK = 1 << 20
+_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*?\bref="([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})"')
+_FORMULA = re.compile(rb"<(?:\w+:)?f\b[^>]*?(?:/>|>(.*?)</(?:\w+:)?f>)", re.DOTALL)
+_CELL = re.compile(rb"<(?:\w+:)?c\b([^>]*)(?<!/)>(.*?)</(?:\w+:)?c>", re.DOTALL)
+_PLACE = re.compile(rb'\br="([A-Z]{1,3})(\d{1,7})"')
+_RESULT = re.compile(rb"<(?:\w+:)?v\b[^>]*>[^<]")
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Merged cells: the column (from 0) whose cell has the value, and the first and last row (from 1)."""
+
+    column: int
+    first: int
+    last: int
+
+    @property
+    def cells(self) -> str:
+        """The range as Excel writes it, of the column that has the value."""
+        letter = column_letter(self.column)
+        return f"{letter}{self.first}:{letter}{self.last}"
+
+
+class Sheet:
+    """One sheet: ``merges`` over several rows, by column, and its rows as often as they are asked for."""
+
+    def __init__(self, sheet: Any, part: bytes) -> None:
+        # some programs write a wrong extent, and openpyxl would cut the sheet down to it
+        sheet.reset_dimensions()
+        self._sheet = sheet
+        self._formulas = _uncomputed(part)
+        self.merges = _merges(part)
+
+    def rows(self, width: int) -> Iterator[list[str]]:
+        """The rows as text up to a width, from the first row on; merged cells are empty but for the first."""
+        for number, row in enumerate(self._sheet.iter_rows(values_only=True, max_col=width), start=1):
+            cells = [_cell_text(value) for value in row]
+            for column, formula in self._formulas.get(number, {}).items():
+                if column < len(cells) and not cells[column]:
+                    cells[column] = UNCOMPUTED + formula
+            yield cells
+
+
+def open_sheets(data: bytes, filename: str) -> list[Sheet]:
+    """The sheets of a workbook.
+
+    Raises:
+        TableRefused: it is a zip bomb or fails a checksum.
+        Exception: whatever openpyxl lets through of a workbook that is damaged otherwise.
+    """
+    import openpyxl
+
+    _refuse_bombs(data, filename)
+    book: Any = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+    with zipfile.ZipFile(io.BytesIO(data)) as parts:
+        return [Sheet(sheet, parts.read(sheet._worksheet_path.lstrip("/"))) for sheet in book.worksheets]
+
+
+def column_letter(place: int) -> str:
+    """What Excel calls a column, counted from 0: A, B, ... Z, AA."""
+    letters = ""
+    place += 1
+    while place:
+        place, rest = divmod(place - 1, 26)
+        letters = chr(65 + rest) + letters
+    return letters
+
+
+def _refuse_bombs(data: bytes, filename: str) -> None:
+    """Refuse a workbook that is a zip bomb or is damaged, before openpyxl inflates all of it at once."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as parts:
+            infos = parts.infolist()
+            total = sum(info.file_size for info in infos)
+            blown = any(
+                info.file_size >= _CHUNK and info.file_size > MAX_RATIO * info.compress_size for info in infos
+            )
+            if total > MAX_UNPACKED_BYTES or blown:
+                raise _refusal(filename, "workbook_bomb", bytes=total)
+            damaged = parts.testzip()
+    except TableRefused:
+        raise
+    except Exception as error:
+        # as many kinds as a zip has fields
+        raise _refusal(filename, "workbook_damaged", detail=str(error)) from error
+    if damaged is not None:
+        raise _refusal(filename, "workbook_checksum", part=damaged)
+
+
+def _refusal(filename: str, code: str, **values: Value) -> TableRefused:
+    return TableRefused([Problem("refusal", code, values, file=filename)])
+
+
+def _merges(part: bytes) -> dict[int, list[Merge]]:
+    """The merged ranges of several rows, by the column that has the value, from top to bottom."""
+    found: dict[int, list[Merge]] = {}
+    for match in _MERGED.finditer(part, max(0, part.rfind(b"sheetData"))):
+        column, first, last = _column_place(match[1]), int(match[2]), int(match[4])
+        if last > first:
+            found.setdefault(column, []).append(Merge(column, first, last))
+    return {column: sorted(merges, key=lambda merge: merge.first) for column, merges in found.items()}
+
+
+def _uncomputed(part: bytes) -> Mapping[int, dict[int, str]]:
+    """The formulas without a saved result, by row (from 1) and column (from 0).
+
+    A result that is empty text has the type ``str``; Excel saves it, and programs that only write do not.
+    """
+    found: dict[int, dict[int, str]] = {}
+    if not _FORMULA.search(part):
+        return found
+    for attributes, content in _CELL.findall(part):
+        formula, place = _FORMULA.search(content), _PLACE.search(attributes)
+        if formula and place and not _RESULT.search(content) and b't="str"' not in attributes:
+            text = html.unescape((formula[1] or b"").decode("utf-8", "replace"))
+            found.setdefault(int(place[2]), {})[_column_place(place[1])] = f"={text}"
+    return found
+
+
+def _column_place(letters: bytes) -> int:
+    place = 0
+    for letter in letters:
+        place = 26 * place + letter - 64
+    return place - 1
+
+
+def _cell_text(value: object) -> str:
+    """A cell of a workbook as the text that a careful person would type for it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, dt.datetime | dt.date | dt.time):
+        return value.isoformat()
+    return str(value)
