@@ -220,11 +220,21 @@ def main() -> None:
             "false_alarm_rate": RATE,
             "means": [asdict(mean) for mean in means],
             "targets": [{**asdict(target), "met": target.met} for target in targets_of(outcomes)],
-            "draws": [asdict(outcome) for outcome in outcomes],
+            "auc_by_draw": _by_draw(outcomes),
             "minutes": minutes,
             "parameters": Params().model_dump(mode="json", include={"embeddings", "models"}),
         },
     )
+
+
+def _by_draw(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+    """AUC by draw and method, so that methods can be compared on the draws that they share."""
+    found: dict[str, dict[str, float]] = {}
+    for outcome in outcomes:
+        if not outcome.refused:
+            draw = f"{outcome.condition}; {outcome.group}; seed {outcome.seed}; {outcome.normals} normals"
+            found.setdefault(draw, {})[outcome.method] = round(outcome.auc, 4)
+    return found
 
 
 def measure(pool: Pool, plan: Plan, progress: Progress) -> list[Outcome]:

@@ -1,4 +1,4 @@
-"""The machine types that ALP knows. A new type is one more entry here, and its guidance in ``texts/form.*.toml``."""
+"""The machine types that ALP knows. A new type is one more entry here, its guidance in ``texts/form.*.toml``."""
 
 from __future__ import annotations
 

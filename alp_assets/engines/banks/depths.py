@@ -9,7 +9,8 @@ noise moves far cannot tell a fault from it.
 Seen on real motors (seeds from 100 up, noise of recordings that the benches leave out) with log-mel statistics
 and the clip embedding of ``alp_conv``: whitening and banks by domain cost the embedding 0.03 in noise; the power 4
 is better than 2 on synthetic machines, where short events show in the statistics alone, and as good in noise;
-taking the larger of both scores is worse in all conditions.
+taking the larger of both scores is worse in all conditions. On clean motors in one domain a share of 0.25 for the
+embedding cost 0.04 with 3 normals and 0.005 with 10; of 0.1, 0.01 and 0.001.
 """
 
 from __future__ import annotations
