@@ -21,8 +21,8 @@ statistics; seeds from 100 up.
 
 With environmental noise as target domain and ten normals (``bench/engines``) the statistics alone reach AUC 0.59
 at 0 dB and 0.54 at -5 dB, less than their plain nearest neighbour (0.61 and 0.58); with the learned depth of
-``alp_conv`` beside them it is 0.66 and 0.60. With three normals it is 0.58 and 0.55, the nearest neighbour 0.60 and
-0.58.
+``alp_conv`` beside them it is 0.66 and 0.60. With three normals it is 0.58 and 0.55; the nearest neighbour has
+0.60 and 0.58.
 """
 
 from __future__ import annotations
