@@ -49,5 +49,6 @@ class Overheard(Recording):
 
     def _add(self, block: FloatArray) -> None:
         self._count += len(block)
-        self._sums += block.sum(axis=0, dtype=np.float64)
-        self._products += np.einsum("ni,nj->ij", block, block, dtype=np.float64)
+        channels = np.ascontiguousarray(block.T, np.float64)
+        self._sums += channels.sum(axis=1)
+        self._products += channels @ channels.T
