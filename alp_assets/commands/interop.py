@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alp_assets.commands.options import DataOption, JsonOption
 from alp_assets.errors import AlpError, StageMissing
 
 if TYPE_CHECKING:
@@ -51,10 +52,6 @@ TimeOption = Annotated[
         help="Stands for the times of recording, which the sets don't tell; by default the day of publication.",
     ),
 ]
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data root; default $ALP_DATA, else data/ of the checkout.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of tables.")]
 
 
 @import_app.command("dcase")

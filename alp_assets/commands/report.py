@@ -8,10 +8,7 @@ from typing import Annotated
 
 import typer
 
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data root; default $ALP_DATA, else data/ of the checkout.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of lines.")]
+from alp_assets.commands.options import DataOption, JsonOption
 
 
 def report(

@@ -13,14 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
+from alp_assets.commands.options import DataOption, JsonOption
 from alp_assets.errors import SnapshotFailed
 
 weights_app = typer.Typer(help="The checkpoints of pretrained encoders.", no_args_is_help=True)
-
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data root; default $ALP_DATA, else data/ of the checkout.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 
 
 @weights_app.command()

@@ -18,9 +18,8 @@ import numpy as np
 
 from alp_assets.audio.decode import FloatArray
 from alp_assets.audio.features import log_mel
-from alp_assets.audio.standardize import CLIP_SAMPLES
 from alp_assets.encoders.base import Sound, View
-from alp_assets.encoders.logmel import statistics
+from alp_assets.encoders.logmel import frames_of_clip, repeated, statistics
 from alp_assets.errors import WeightsMissing
 from alp_assets.files import read_json, sha256_of
 from alp_assets.params import LogmelParams
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
 WEIGHTS_FILE, CARD_FILE = "alp_conv.safetensors", "alp_conv.json"
 SHIPPED = Path(__file__).with_name("shipped")
 
-_PATCH_STAGE = 2
-"""The third stage: a grid of 16 bands, each patch of which hears about half a second."""
+_PATCH_STAGES = 3
+"""Stages whose grid makes the patches: a grid of 16 bands, each patch of which hears about half a second."""
 
 
 class AlpConvEncoder:
@@ -56,10 +55,10 @@ class AlpConvEncoder:
     def views(self) -> Mapping[View, tuple[int, ...]]:
         """The shapes of one clip's embeddings."""
         shape = self.card["architecture"]
-        frames = 1 + (CLIP_SAMPLES - self.scale.n_fft) // self.scale.hop_length
-        for _ in range(_PATCH_STAGE + 1):
+        frames = frames_of_clip(self.scale)
+        for _ in range(_PATCH_STAGES):
             frames = (frames + 1) // 2
-        bands, values = shape["bands"] // 2 ** (_PATCH_STAGE + 1), shape["channels"] * 2**_PATCH_STAGE
+        bands, values = shape["bands"] // 2**_PATCH_STAGES, shape["channels"] * 2 ** (_PATCH_STAGES - 1)
         return {
             "pooled": (2, shape["bands"], 2 + len(self.scale.quantiles)),
             "patches": (1, bands, frames, values),
@@ -71,7 +70,7 @@ class AlpConvEncoder:
         return {"weights_sha256": self.card["sha256"], "log_mel": self.scale.model_dump(mode="json")}
 
     def encode(self, sounds: Sequence[Sound], views: Sequence[View]) -> dict[View, FloatArray]:
-        """Each of the views, one pass through the network for all of them where a clip is ten seconds long."""
+        """Each of the views, of one spectrogram for all of them."""
         import torch
 
         found: dict[View, list[FloatArray]] = {view: [] for view in views}
@@ -89,13 +88,12 @@ class AlpConvEncoder:
         import torch
 
         if view == "pooled":
-            deepest = self._network.grids(torch.from_numpy(bands.astype(np.float32))[None])[-1]
+            deepest = self._network.grid(torch.from_numpy(bands.astype(np.float32))[None])
             learned: FloatArray = self._network.embed(deepest)[0].numpy()
             counted = statistics(bands, self.scale.quantiles)
             return np.stack([counted, learned.reshape(counted.shape)])
-        frames = 1 + (CLIP_SAMPLES - self.scale.n_fft) // self.scale.hop_length
-        whole = np.take(bands, np.arange(frames) % bands.shape[1], axis=1).astype(np.float32)
-        grid = self._network.grids(torch.from_numpy(whole)[None])[_PATCH_STAGE]
+        whole = repeated(bands, frames_of_clip(self.scale))
+        grid = self._network.grid(torch.from_numpy(whole)[None], _PATCH_STAGES)
         patches: FloatArray = grid.permute(0, 2, 3, 1).numpy()
         return patches
 

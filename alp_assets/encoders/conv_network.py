@@ -39,15 +39,13 @@ class ConvNetwork(nn.Module):
         self.head = nn.Linear(widths[-1] * bands // STRIDE, width)
         self.projection = nn.Linear(width, projected)
 
-    def grids(self, decibels: Tensor) -> list[Tensor]:
-        """What each stage makes of spectrograms (n, bands, frames) in dB: (n, channels, bands, frames)."""
+    def grid(self, decibels: Tensor, stages: int = 4) -> Tensor:
+        """What the first stages make of spectrograms (n, bands, frames) in dB: (n, channels, bands, frames)."""
         level = decibels.mean(dim=(1, 2), keepdim=True)
-        found = self.stem(((decibels - level) / _SCALE_DB)[:, None])
-        grids = []
-        for stage in self.stages:
+        found: Tensor = self.stem(((decibels - level) / _SCALE_DB)[:, None])
+        for stage in self.stages[:stages]:
             found = stage(found)
-            grids.append(found)
-        return grids
+        return found
 
     def embed(self, deepest: Tensor) -> Tensor:
         """Clip embeddings (n, width) of unit length, of what the last stage found."""
@@ -55,7 +53,7 @@ class ConvNetwork(nn.Module):
 
     def forward(self, decibels: Tensor) -> Tensor:
         """Projections (n, projected) of unit length, which the contrast is trained on."""
-        return F.normalize(self.projection(self.embed(self.grids(decibels)[-1])), dim=1)
+        return F.normalize(self.projection(self.embed(self.grid(decibels))), dim=1)
 
 
 class _Stage(nn.Module):

@@ -36,7 +36,7 @@ class LogmelEncoder:
     def views(self) -> Mapping[View, tuple[int, ...]]:
         """The shapes of one clip's embeddings."""
         mels = self.params.n_mels
-        frames = 1 + (CLIP_SAMPLES - self.params.n_fft) // self.params.hop_length
+        frames = frames_of_clip(self.params)
         statistics = 2 + len(self.params.quantiles)
         shapes: dict[View, tuple[int, ...]] = {"pooled": (mels, statistics), "frames": (mels, frames)}
         if mels >= _PATCH and frames >= _PATCH:
@@ -64,9 +64,19 @@ class LogmelEncoder:
     def _view(self, bands: FloatArray, view: View) -> FloatArray:
         if view == "pooled":
             return statistics(bands, self.params.quantiles)
-        frames = self.views["frames"][1]
-        whole = np.take(bands, np.arange(frames) % bands.shape[1], axis=1).astype(np.float32)
+        whole = repeated(bands, frames_of_clip(self.params))
         return whole if view == "frames" else _patches(whole)
+
+
+def frames_of_clip(params: LogmelParams) -> int:
+    """Frames of a spectrogram of ten seconds."""
+    return 1 + (CLIP_SAMPLES - params.n_fft) // params.hop_length
+
+
+def repeated(bands: FloatArray, frames: int) -> FloatArray:
+    """A spectrogram (bands, n) as (bands, frames), a shorter one repeated from its start."""
+    whole: FloatArray = np.take(bands, np.arange(frames) % bands.shape[1], axis=1).astype(np.float32)
+    return whole
 
 
 def statistics(bands: FloatArray, quantiles: Sequence[float]) -> FloatArray:

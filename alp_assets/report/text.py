@@ -65,7 +65,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(number=number, fixed=fixed, count=count, size=size, engine=engine)
-    made.tests["finding_group"] = lambda finding: finding.count > 1
     return made
 
 

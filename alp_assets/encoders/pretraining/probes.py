@@ -45,7 +45,7 @@ class Probe:
             for name, pool in self.pools.items():
                 flat = pool.flatten(0, 2)
                 means = flat.mean(dim=2)
-                embedded = torch.cat([network.embed(network.grids(part)[-1]) for part in torch.split(flat, 64)])
+                embedded = torch.cat([network.embed(network.grid(part)) for part in torch.split(flat, 64)])
                 found[f"log-mel, {name}"] = _auc(means, pool.shape)
                 found[f"learned, {name}"] = _auc(embedded, pool.shape)
         return found
