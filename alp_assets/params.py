@@ -59,6 +59,40 @@ class QualityParams(_Group):
     dropout_run_s: float = Field(default=0.01, gt=0, description="exact zeros at least this long are a dropout")
     max_dc_offset: float = Field(default=0.1, ge=0, le=1)
     warn_bandwidth_hz: float = Field(default=7_000.0, gt=0, description="less looks like a lossy or 8 kHz source")
+    warn_snr_db: float = Field(
+        default=-3.0, ge=-20, description="machine over background, estimated from noise-only recordings"
+    )
+    hum_prominence_db: float = Field(default=10.0, gt=0, description="a line of hum stands so far above its sides")
+    warn_hum_db: float = Field(default=-15.0, description="power of hum relative to everything else")
+    own_hum_share: float = Field(
+        default=0.8, ge=0, le=1, description="more of a machine's recordings hum, not its noise: its own sound"
+    )
+    warn_gusts_db: float = Field(
+        default=10.0,
+        gt=0,
+        description="loudest moments at 8 to 56 Hz above the usual ones; half of it above normals'",
+    )
+    gust_level_db: float = Field(default=-3.0, description="these moments are at least so loud, to the recording")
+    warn_gain_step_db: float = Field(default=4.5, gt=0, description="a step of level that passes for the gain's")
+    max_shape_change_db: float = Field(
+        default=1.0, gt=0, description="bands differ by more in a step: it is the machine's, not the gain's"
+    )
+    least_recordings: int = Field(
+        default=4, ge=3, description="recordings that tell what is usual of a machine; fewer are not compared"
+    )
+    copy_likeness: float = Field(
+        default=0.4, gt=0, le=1, description="share of the waveform that copies have in common"
+    )
+    copy_distance_db: float = Field(default=1.5, gt=0, description="copies have profiles no farther apart")
+    copy_crowd: int = Field(default=20, ge=3, description="recordings of a machine from which copies stand out")
+    copy_ratio: float = Field(default=1.0, gt=0, description="in a crowd: closer than usual neighbours by this")
+    copies_checked: int = Field(default=400, ge=0, description="most pairs whose waveforms are compared; 0: none")
+    misfit_ratio: float = Field(
+        default=2.0,
+        gt=1,
+        description="farther from its own than usual, and than from another machine, or from earlier",
+    )
+    warn_drift_db: float = Field(default=3.0, gt=0, description="a machine's normals to those of earlier packages")
     data_docs: bool = Field(default=True, description="write Great Expectations' Data Docs into quality/")
 
 
@@ -171,6 +205,9 @@ class MemoryBankParams(_Group):
 class MetaPrototypeParams(_Group):
     """Engine C: episodic prototypical training on tasks from metadata."""
 
+    start: Literal["pretrained", "random"] = Field(
+        default="pretrained", description="frozen convolutions of ALP's own encoder, or trained ones from chance"
+    )
     k_shot: int = Field(default=3, gt=0, description="support clips of a class in an episode")
     n_way: int = Field(default=4, ge=2, description="most classes in an episode")
     episodes: int = Field(default=100, gt=0)
@@ -309,6 +346,19 @@ class SensitivityParams(_Group):
         return value
 
 
+class PromotionParams(_Group):
+    """How much worse than its section's champion a later model may be and still take its place."""
+
+    normals: float = Field(
+        default=0.2, ge=0, lt=1, description="share of the calibration normals that may be fewer"
+    )
+    false_alarms: float = Field(
+        default=0.1, ge=0, description="share that a promise which is not as asked may be higher"
+    )
+    sensitivity_db: float = Field(default=3.0, ge=0, description="that the faintest anomaly caught may be louder")
+    figures: float = Field(default=0.03, ge=0, le=1, description="that AUC and partial AUC may be lower")
+
+
 class ReportParams(_Group):
     """What the report shows."""
 
@@ -321,6 +371,60 @@ class VersionParams(_Group):
 
     enabled: bool = True
     push: bool = Field(default=True, description="push when the repository has a default remote")
+
+
+class OidcParams(_Group):
+    """Whose bearer tokens are taken beside API keys. Without an issuer there are none."""
+
+    issuer: str = Field(default="", description="as the tokens' `iss` says it")
+    audience: str = Field(default="alp", min_length=1, description="what the tokens' `aud` must hold")
+    jwks: str = Field(default="", description="the issuer's public keys: an https address or a file")
+    algorithms: tuple[Literal["RS256", "PS256", "ES256", "EdDSA"], ...] = ("RS256", "ES256")
+    role_claim: str = Field(default="alp_role", min_length=1, description="dotted path to viewer, operator, admin")
+    customer_claim: str = Field(
+        default="alp_customer", min_length=1, description="dotted path to a customer, or * for all"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> OidcParams:
+        if bool(self.issuer) != bool(self.jwks):
+            raise ValueError("give both issuer and jwks, or neither")
+        if self.jwks.startswith("http://"):
+            raise ValueError("jwks must be fetched over https, or lie in a file")
+        return self
+
+
+class WebParams(_Group):
+    """Limits of `alp serve`. Workers are processes in which recordings are decoded and scored."""
+
+    recording_bytes: int = Field(default=64 * 2**20, gt=0, description="largest recording to diagnose")
+    recording_seconds: float = Field(default=900.0, gt=0, description="longest recording to diagnose")
+    package_bytes: int = Field(default=20 * 2**30, gt=0, description="largest zip")
+    chunk_bytes: int = Field(default=16 * 2**20, gt=0, description="largest piece of a resumable upload")
+    uploads_open: int = Field(default=20, gt=0, description="unfinished uploads that a customer may have")
+    upload_hours: float = Field(default=24.0, gt=0, description="an unfinished upload is deleted after")
+    check_seconds: float = Field(default=3600.0, gt=0, description="longest check of a package before it is sent")
+    quick_workers: int = Field(default=0, ge=0, description="for logmel and alp_conv; 0 means one for each core")
+    quick_queue: int = Field(default=64, gt=0, description="requests that may wait for them")
+    quick_seconds: float = Field(default=30.0, gt=0, description="longest work on one request")
+    slow_queue: int = Field(
+        default=4, gt=0, description="requests that may wait for the worker of ast, beats, hf:"
+    )
+    slow_seconds: float = Field(default=180.0, gt=0)
+    quick_memory_bytes: int = Field(default=2 * 2**30, gt=0, description="of a quick worker")
+    slow_memory_bytes: int = Field(default=8 * 2**30, gt=0, description="of the slow worker")
+    check_memory_bytes: int = Field(default=4 * 2**30, gt=0, description="of a process that checks a package")
+    cache_bytes: int = Field(default=512 * 2**20, gt=0, description="models that a worker keeps loaded")
+    session_hours: float = Field(default=12.0, gt=0, description="a browser is signed out after")
+    requests_per_minute: int = Field(default=6_000, gt=0, description="by key, and by address")
+    failed_sign_ins_per_minute: int = Field(default=10, gt=0, description="by address")
+    streams: int = Field(default=50, gt=0, description="progress streams open at a time")
+    proxies: str = Field(
+        default="127.0.0.1", description="addresses of reverse proxies whose X-Forwarded headers are believed"
+    )
+    dagster_url: str = Field(default="", description="where people find Dagster's UI, for links")
+    hsts_seconds: int = Field(default=31_536_000, ge=0, description="behind TLS; 0 leaves the header out")
+    oidc: OidcParams = OidcParams()
 
 
 class RunParams(_Group):
@@ -354,8 +458,10 @@ class Params(_Group):
     decision: DecisionParams = DecisionParams()
     kpi: KpiParams = KpiParams()
     sensitivity: SensitivityParams = SensitivityParams()
+    promotion: PromotionParams = PromotionParams()
     report: ReportParams = ReportParams()
     versioned: VersionParams = VersionParams()
+    web: WebParams = WebParams()
     run: RunParams = RunParams()
 
 

@@ -78,7 +78,7 @@ COLUMNS = (
     Column("anomaly_regions", "[[start, end], ...] in seconds, as JSON", kind="json",
            aliases=("regions", "이상구간", "고장구간")),
     Column("modality", "for signals: what was measured", kind="choice", aliases=("모달리티", "신호종류"),
-           values=(("current", ("전류",)), ("flux", ("자속",)), ("vibration", ("진동",)))),
+           values=(("sound", ("audio", "acoustic", "소리", "음향", "오디오")), ("current", ("전류",)), ("flux", ("자속",)), ("vibration", ("진동",)))),
     Column("sample_rate_hz", "for signals: samples a second", kind="number",
            aliases=("sample_rate", "fs", "샘플레이트", "샘플링주파수", "샘플링레이트")),
     Column("channels", "for signals: what each channel is", aliases=("channel", "채널", "채널구성")),

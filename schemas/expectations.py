@@ -124,4 +124,14 @@ def _expectations(expect: Any, limits: Mapping[str, Any]) -> list[Any]:
         between(column="dropout_ratio", max_value=limits["max_dropout_ratio"]),
         between(column="dc_offset", max_value=limits["max_dc_offset"]),
         between(column="bandwidth_hz", min_value=limits["warn_bandwidth_hz"]),
+        between(column="clipping_runs", max_value=0),
+        between(column="hum_db", max_value=limits["warn_hum_db"]),
+        between(column="gusts_db", max_value=limits["warn_gusts_db"]),
+        between(column="snr_estimate_db", min_value=limits["warn_snr_db"]),
+        between(
+            column="level_step_db", min_value=-limits["warn_gain_step_db"], max_value=limits["warn_gain_step_db"]
+        ),
+        between(column="section_drift_db", max_value=limits["warn_drift_db"]),
+        expect.ExpectColumnValuesToBeInSet(column="near_copy_of", value_set=[""]),
+        expect.ExpectColumnValuesToBeInSet(column="fits_section", value_set=[""]),
     ]

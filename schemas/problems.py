@@ -60,7 +60,8 @@ class Problem:
         """
         texts = read_texts("problems", language)
         words = texts["problems"][self.code]
-        values = {name: _worded(name, value, texts) for name, value in self.values.items()}
+        shown = {**self.values, **_choices_worded(self, language)}
+        values = {name: _worded(name, value, texts) for name, value in shown.items()}
         return Told(words["problem"].format_map(values), words["remedy"].format_map(values))
 
     @property
@@ -146,6 +147,23 @@ def _worded(name: str, value: Value, texts: Mapping[str, Any]) -> Any:
     if name == "more":
         return texts["words"]["more"].format(count=value) if value else ""
     return value if isinstance(value, str | int | float) else ", ".join(value)
+
+
+def _choices_worded(problem: Problem, language: Language) -> dict[str, Value]:
+    """The values to choose from as the drop-downs of the form have them, beside the contract's own."""
+    if not problem.code.startswith("value_unknown"):
+        return {}
+    words = read_texts("form", language)["sheet"]["values"].get(problem.column, {})
+
+    def worded(value: str) -> str:
+        word = words.get(value, value)
+        return value if word == value else f"{word}({value})"
+
+    allowed, near = problem.values.get("allowed", ()), problem.values.get("near")
+    return {
+        "allowed": [worded(value) for value in allowed] if isinstance(allowed, Sequence) else allowed,
+        **({"near": worded(near)} if isinstance(near, str) else {}),
+    }
 
 
 def _record(problem: Problem, language: Language) -> dict[str, Any]:

@@ -42,10 +42,24 @@ QUALITY = pa.DataFrameSchema(
         "rms_dbfs": pa.Column("float64", nullable=True),
         "peak_dbfs": pa.Column("float64", nullable=True),
         "clipping_ratio": pa.Column("float64", pa.Check.in_range(0, 1), nullable=True),
+        "clipping_runs": pa.Column("int64", pa.Check.ge(0)),
+        "longest_clipping_ms": pa.Column("float64", pa.Check.ge(0), nullable=True),
         "silence_ratio": pa.Column("float64", pa.Check.in_range(0, 1), nullable=True),
         "dropout_ratio": pa.Column("float64", pa.Check.in_range(0, 1), nullable=True),
         "dc_offset": pa.Column("float64", nullable=True),
         "bandwidth_hz": pa.Column("float64", pa.Check.ge(0), nullable=True),
+        "hum_hz": pa.Column("int64", pa.Check.isin([0, 50, 60])),
+        "hum_db": pa.Column("float64", nullable=True),
+        "gusts_db": pa.Column("float64", nullable=True),
+        "gusts_dbfs": pa.Column("float64", nullable=True),
+        "gain_step_db": pa.Column("float64", nullable=True),
+        "gain_step_shape_db": pa.Column("float64", pa.Check.ge(0), nullable=True),
+        "gain_step_unrest_db": pa.Column("float64", pa.Check.ge(0), nullable=True),
+        "snr_estimate_db": pa.Column("float64", nullable=True),
+        "level_step_db": pa.Column("float64", nullable=True),
+        "near_copy_of": _text(),
+        "fits_section": _text(),
+        "section_drift_db": pa.Column("float64", pa.Check.ge(0), nullable=True),
         "audio_sha256": _text(),
     },
     strict=True,
@@ -53,6 +67,10 @@ QUALITY = pa.DataFrameSchema(
 )
 """One row for each recording of the metadata. Measures are empty where nothing could be decoded.
 
+``hum_db`` is empty without hum of the mains; ``snr_estimate_db`` where the machine has no noise-only recording.
+``level_step_db`` is how far a recording is off its machine's others by a step of the gain, ``gain_step_db`` the
+likeliest step inside it. ``near_copy_of`` is a recording, ``fits_section`` a machine such as ``fan/1``;
+``section_drift_db`` is how far the recording's machine is from the customer's earlier packages.
 ``reasons`` and ``warnings`` are English sentences; ``problems`` is JSON that tells them in any language.
 """
 

@@ -1,4 +1,4 @@
-"""Measuring a recording as it streams by: level, clipping, silence, dropouts, bandwidth, fingerprint."""
+"""Measuring a recording as it streams by: level, clipping, silence, dropouts, bandwidth, what disturbs it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from alp_assets.audio.clipping import ClippingMeter
 from alp_assets.audio.decode import FloatArray, Recording, pick_channel
+from alp_assets.audio.low_band import LowBandMeter
+from alp_assets.audio.profile import ProfileMeter
 from alp_assets.params import QualityParams
 
-FULL_SCALE = 32_767 / 32_768 - 1e-6
 _FRAME_S = 0.05
 _FFT = 4096
 _MAX_SEGMENTS = 64
@@ -24,18 +26,33 @@ _FLOOR_BITS = {"PCM_S8": 8, "PCM_U8": 8, "ULAW": 13, "ALAW": 13, "PCM_16": 16}
 class Measures:
     """What is measured of one recording. Levels are dB relative to full scale, ratios 0 to 1.
 
-    Level, peak, clipping, silence, dropouts, offset and bandwidth are those of the channel that ALP
-    uses; ``audio_sha256`` covers the samples of all channels, so it finds the same audio in another file.
+    All but the last are those of the channel that ALP uses. ``clipping_runs`` are stretches of two clipped
+    samples or more, ``longest_clipping_ms`` the longest of them. ``hum_db`` is the power of the mains' hum
+    relative to everything else, not a number without hum (``hum_hz`` 0). ``gusts_db`` is how far the
+    loudest moments at 8 to 56 Hz stand above the usual ones, ``gusts_dbfs`` their level. ``gain_step_db`` is
+    the likeliest step of level inside, with the difference between bands and the unrest on its sides.
+    ``profile`` (128,) is described in ``audio.profile``. ``audio_sha256`` covers the samples of all
+    channels, so it finds the same audio in another file.
     """
 
     rms_dbfs: float
     peak_dbfs: float
     clipping_ratio: float
+    clipping_runs: int
+    longest_clipping_ms: float
     silence_ratio: float
     dropout_ratio: float
     dc_offset: float
     bandwidth_hz: float
+    hum_hz: int
+    hum_db: float
+    gusts_db: float
+    gusts_dbfs: float
+    gain_step_db: float
+    gain_step_shape_db: float
+    gain_step_unrest_db: float
     non_finite: int
+    profile: FloatArray
     audio_sha256: str
 
 
@@ -61,7 +78,6 @@ class _Meter:
     total: float = 0.0
     energy: float = 0.0
     peak: float = 0.0
-    clipped: int = 0
     non_finite: int = 0
     silent_frames: int = 0
     level_frames: int = 0
@@ -69,6 +85,13 @@ class _Meter:
     zero_tail: int = 0
     segments: int = 0
     power: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(_FFT // 2 + 1))
+    clipping: ClippingMeter = field(default_factory=ClippingMeter)
+    profile: ProfileMeter = field(init=False)
+    low_band: LowBandMeter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.profile = ProfileMeter(self.sample_rate)
+        self.low_band = LowBandMeter(self.sample_rate, self.params.hum_prominence_db)
 
     @np.errstate(over="ignore", invalid="ignore")
     def add(self, x: FloatArray) -> None:
@@ -81,8 +104,9 @@ class _Meter:
         self.total += float(x.sum(dtype=np.float64))
         self.energy += float(np.einsum("i,i->", x, x, dtype=np.float64))
         self.peak = max(self.peak, peak)
-        if peak >= FULL_SCALE:
-            self.clipped += int(np.count_nonzero(np.abs(x) >= FULL_SCALE))
+        self.clipping.add(x, peak)
+        self.profile.add(x)
+        self.low_band.add(x)
         self._add_silence(x)
         self._add_zeros(x)
         self._add_spectrum(x)
@@ -142,15 +166,28 @@ class _Meter:
         """The figures over everything taken in."""
         least = max(2, round(self.params.dropout_run_s * self.sample_rate))
         self._close_run(self.zero_tail, least)
+        self.low_band.finish()
         count = max(self.count, 1)
+        hum, gusts, step = self.low_band.hum(), self.low_band.gusts(), self.profile.gain_step()
+        rest = max(self.energy / count - hum.power, 1e-20)
         return Measures(
             rms_dbfs=_db(self.energy / count),
             peak_dbfs=_db(self.peak**2),
-            clipping_ratio=self.clipped / count,
+            clipping_ratio=self.clipping.samples / count,
+            clipping_runs=self.clipping.runs,
+            longest_clipping_ms=1_000 * self.clipping.longest / self.sample_rate,
             silence_ratio=self.silent_frames / max(self.level_frames, 1),
             dropout_ratio=self.dropout / count,
             dc_offset=abs(self.total) / count,
             bandwidth_hz=self._bandwidth(bits),
+            hum_hz=hum.mains_hz,
+            hum_db=_db(hum.power / rest) if hum.mains_hz else math.nan,
+            gusts_db=gusts.above_db,
+            gusts_dbfs=_db(gusts.power),
+            gain_step_db=step.size_db,
+            gain_step_shape_db=step.shape_db,
+            gain_step_unrest_db=step.unrest_db,
+            profile=self.profile.profile(),
             non_finite=self.non_finite,
             audio_sha256=digest,
         )

@@ -19,7 +19,8 @@ from alp_assets.progress import Progress, silent
 from alp_assets.stages.audio_source import opened
 from alp_assets.stages.metadata import read_metadata
 from alp_assets.stages.package import PackageFolder, write_summary
-from alp_assets.stages.quality import OK, read_quality
+from alp_assets.stages.quality import read_quality
+from alp_assets.stages.quality_compare import OK
 from alp_assets.stages.summary import Gate, Summary
 from alp_assets.stages.upload import ARCHIVE_FILE
 

@@ -142,11 +142,15 @@ def _with_files(
     column = normalized.headers.get("relative_path", "relative_path")
     letter = normalized.letters.get("relative_path")
     problems, files, taken = list[Problem](), [], dict[str, int]()
-    for row, cell in zip(table["row"], table["relative_path"], strict=True):
-        found = resolver.resolve(cell)
+    resolved = [resolver.resolve(cell) for cell in table["relative_path"]]
+    meant = {found.name for found in resolved}
+    for row, cell, found in zip(table["row"], table["relative_path"], resolved, strict=True):
         file, code, values = found.name, found.code, found.values
         if file is not None and file in taken:
             code, values, file = "recording_twice_as", {"row": int(taken[file]), "other": file}, None
+        if code == "recording_near":  # a file that another row names is not the one that this row means
+            near = tuple(name for name in found.near if name not in meant)
+            code, values = ("recording_near", {"names": near}) if near else ("recording_missing", {})
         if code:
             problems.append(
                 Problem("error", code, values, row, "relative_path", shortened(cell), None, letter, column)

@@ -19,7 +19,8 @@ from alp_assets.stages.corpus import CONDITIONS
 from alp_assets.stages.gate_texts import failure_text
 from alp_assets.stages.metadata import metadata, read_metadata
 from alp_assets.stages.package import PackageFolder
-from alp_assets.stages.quality import OK, quality, read_quality
+from alp_assets.stages.quality import quality, read_quality
+from alp_assets.stages.quality_compare import OK
 from alp_assets.stages.rejection import known_problems
 from alp_assets.stages.upload import upload
 from schemas.machines import MACHINE_TYPE_NAMES
@@ -101,7 +102,7 @@ def preflight(
     table = metadata(folder, params, progress("metadata"))
     gate = table.gates[0]
     if table.passed:
-        gate = quality(folder, params, progress("quality")).gates[0]
+        gate = quality(folder, params, progress("quality"), history=data_root).gates[0]
     problems = known_problems(folder)
     refused = gate.status == "failed"
     prospects = _prospects(folder, data_root, params, table.tables["left_out"]) if table.passed else []

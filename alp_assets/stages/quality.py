@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from alp_assets.audio.decode import AudioInfo, Recording, open_recording
+from alp_assets.audio.decode import AudioInfo, FloatArray, Recording, open_recording
 from alp_assets.audio.measure import Measures, measure
+from alp_assets.audio.profile import PROFILE_SIZE
+from alp_assets.audio.sameness import excerpt
 from alp_assets.errors import AudioUnreadable
+from alp_assets.files import read_json, write_json
 from alp_assets.parallel import ordered_map
 from alp_assets.params import Params
 from alp_assets.progress import Progress, silent
@@ -22,8 +26,10 @@ from alp_assets.stages.audio_source import opened
 from alp_assets.stages.gate_texts import failure_text, most_often
 from alp_assets.stages.metadata import read_metadata
 from alp_assets.stages.package import PackageFolder, write_summary
+from alp_assets.stages.quality_compare import OK, SET_ASIDE, compare, same_audio, verdict
+from alp_assets.stages.quality_drift import PROFILES_FILE, QUALITY_FILE, drift
+from alp_assets.stages.quality_gates import warning_gates
 from alp_assets.stages.recording_verdict import (
-    as_json,
     from_json,
     from_sentences,
     is_fatal,
@@ -42,49 +48,90 @@ from schemas.problems import Problem
 if TYPE_CHECKING:
     from alp_assets.intake.archive import PackageArchive
 
-QUALITY_FILE = "quality.parquet"
 DATA_DOCS = "data_docs"
-OK, SET_ASIDE = "ok", "set aside"
+SECTIONS_FILE = "sections.json"
 _SHOWN = 20
+_FIELDS = tuple(item.name for item in fields(Measures) if item.name not in ("non_finite", "profile"))
 _NOTHING: dict[Hashable, object] = {
     "container": "",
     "subtype": "",
     "sample_rate_hz": 0,
     "channels": 0,
     "duration_s": 0.0,
-    **{item.name: math.nan for item in fields(Measures) if item.name not in ("non_finite", "audio_sha256")},
+    **dict.fromkeys(_FIELDS, math.nan),
+    "clipping_runs": 0,
+    "hum_hz": 0,
     "audio_sha256": "",
+}
+_UNCOMPARED: dict[Hashable, object] = {
+    "snr_estimate_db": math.nan,
+    "level_step_db": math.nan,
+    "near_copy_of": "",
+    "fits_section": "",
+    "section_drift_db": math.nan,
 }
 
 
-def quality(folder: PackageFolder, params: Params, progress: Progress = silent) -> Summary:
+def quality(
+    folder: PackageFolder, params: Params, progress: Progress = silent, *, history: Path | None = None
+) -> Summary:
     """Measure every recording of the metadata and give each a verdict with its reasons.
 
+    ``history`` is the data root in which the customer's earlier packages lie, by default the package's own.
     The gate ``audio_quality`` fails when nothing usable is left: no recording at all, or not one of
-    the normals that were sent for training.
+    the normals that were sent for training. The other gates only warn.
     """
+    from alp_assets.intake.archive import open_archive
     from schemas.tables import QUALITY, table_of
 
     folder.require("quality")
-    table = read_metadata(folder)
-    with folder.publish("quality") as part:
-        rows = []
-        for found in _measured(folder, table, params, part):
-            rows.append(found)
-            progress(len(rows), len(table), "recordings measured")
-        result = _compared(table_of(rows, QUALITY))
-        result.to_parquet(part / QUALITY_FILE, index=False)
+    metadata = read_metadata(folder)
+    archive_file = folder.stage("upload") / ARCHIVE_FILE
+    with folder.publish("quality") as part, open_archive(archive_file, params.upload) as archive:
+        rows: list[dict[Hashable, object]] = []
+        profiles = np.full((len(metadata), PROFILE_SIZE), np.nan, np.float32)
+        for found in _measured(archive, metadata, params, part):
+            profiles[len(rows)] = found.profile
+            rows.append(found.cells)
+            progress(len(rows), len(metadata), "recordings measured")
+        table = table_of(rows, QUALITY)
+        same_audio(table)
+        entries = dict(zip(table["recording"], table["file"], strict=True))
+
+        def listen(name: str) -> FloatArray:
+            with opened(archive, entries[name], part) as recording:
+                return excerpt(recording, params.clips.channel)
+
+        heard = compare(table, metadata, profiles, params.quality, listen)
+        drifts, unlike = drift(folder, history or folder.data_root, heard, params.quality)
+        table["section_drift_db"] = (table["machine_type"] + "/" + table["section_id"]).map(drifts).astype(float)
+        table = QUALITY.validate(table)
+        table.to_parquet(part / QUALITY_FILE, index=False)
+        np.save(part / PROFILES_FILE, profiles)
+        write_json(part / SECTIONS_FILE, {"drifted": [dict(item.values) for item in unlike]})
         if params.quality.data_docs:
             from schemas.expectations import write_data_docs
 
             received = datetime.fromisoformat(str(read_receipt(folder)["received_at"]))
-            write_data_docs(result, params.quality.model_dump(), part / DATA_DOCS, received)
-        return write_summary(part, _summary(result))
+            write_data_docs(table, params.quality.model_dump(), part / DATA_DOCS, received)
+        return write_summary(part, _summary(table, drifts, unlike))
 
 
 def read_quality(folder: PackageFolder) -> pd.DataFrame:
     """The quality table: a row for each recording, in the order of the metadata."""
     return pd.read_parquet(folder.stage("quality") / QUALITY_FILE)
+
+
+def quality_problems(folder: PackageFolder) -> list[Problem]:
+    """Every problem that the stage has found: those of recordings, then those of machines."""
+    return recording_problems(read_quality(folder)) + machine_problems(folder)
+
+
+def machine_problems(folder: PackageFolder) -> list[Problem]:
+    """What is said of whole machines: those that sound otherwise than in the customer's earlier packages."""
+    path = folder.stage("quality") / SECTIONS_FILE
+    told = read_json(path)["drifted"] if path.is_file() else []
+    return [Problem("warning", "drift", values) for values in told]
 
 
 def why_set_aside(path: Path, params: Params) -> list[str]:
@@ -117,42 +164,37 @@ class _Job:
     about: dict[Hashable, object]
 
 
-def _measured(
-    folder: PackageFolder, table: pd.DataFrame, params: Params, scratch: Path
-) -> Iterator[dict[Hashable, object]]:
-    from alp_assets.intake.archive import open_archive
+@dataclass(frozen=True)
+class _Measured:
+    """A row of the quality table, and the profile (128,) of the recording."""
 
+    cells: dict[Hashable, object]
+    profile: FloatArray
+
+
+def _measured(archive: PackageArchive, table: pd.DataFrame, params: Params, scratch: Path) -> Iterator[_Measured]:
     about = table.rename(columns={"relative_path": "recording"})
     about = about[["recording", "clip_id", "file", "row", "machine_type", "section_id", "split"]]
     jobs = [_Job(str(record["file"]), record) for record in about.to_dict("records")]
-    with open_archive(folder.stage("upload") / ARCHIVE_FILE, params.upload) as archive:
-        yield from ordered_map(lambda job: _examine(archive, job, params, scratch), jobs, params.run.threads)
+    yield from ordered_map(lambda job: _examine(archive, job, params, scratch), jobs, params.run.threads)
 
 
-def _examine(archive: PackageArchive, job: _Job, params: Params, scratch: Path) -> dict[Hashable, object]:
+def _examine(archive: PackageArchive, job: _Job, params: Params, scratch: Path) -> _Measured:
     try:
         with opened(archive, job.file, scratch) as recording:
             problems, found = _judged(recording, job.file, params)
     except AudioUnreadable as error:
-        problems, found = [unreadable(error)], dict(_NOTHING)
-    return {**job.about, **_verdict(problems), **found}
+        problems, found = [unreadable(error)], _Measured(_NOTHING, _no_profile())
+    told: dict[Hashable, object] = dict(verdict(problems).items())
+    return _Measured({**job.about, **told, **_UNCOMPARED, **found.cells}, found.profile)
 
 
-def _verdict(problems: Sequence[Problem]) -> dict[Hashable, str]:
-    return {
-        "verdict": SET_ASIDE if is_fatal(problems) else OK,
-        "reasons": "\n".join(sentences(problems, "error")),
-        "warnings": "\n".join(sentences(problems, "warning")),
-        "problems": as_json(problems),
-    }
-
-
-def _judged(recording: Recording, file: str, params: Params) -> tuple[list[Problem], dict[Hashable, object]]:
+def _judged(recording: Recording, file: str, params: Params) -> tuple[list[Problem], _Measured]:
     """What ails a recording, and all that was found of it."""
     limits, channel = params.quality, params.clips.channel
     problems = list(judge_form(recording.info, file, params))
     if is_fatal(problems):
-        return problems, {**_NOTHING, **_form(recording.info)}
+        return problems, _Measured(_NOTHING | _form(recording.info), _no_profile())
     overheard = Overheard(recording)
     measures = measure(overheard, channel, limits)
     problems += judge_sound(measures, limits)
@@ -160,9 +202,12 @@ def _judged(recording: Recording, file: str, params: Params) -> tuple[list[Probl
         problems += judge_bandwidth(measures, limits)
         if overheard.two_microphones(limits.silence_dbfs):
             problems.append(two_microphones(channel))
-    found = _form(recording.info) | dict(asdict(measures))
-    del found["non_finite"]
-    return problems, found
+    found = {name: getattr(measures, name) for name in _FIELDS}
+    return problems, _Measured(_form(recording.info) | found, measures.profile)
+
+
+def _no_profile() -> FloatArray:
+    return np.full(PROFILE_SIZE, np.nan, np.float32)
 
 
 def _form(info: AudioInfo) -> dict[Hashable, object]:
@@ -175,25 +220,7 @@ def _form(info: AudioInfo) -> dict[Hashable, object]:
     }
 
 
-def _compared(table: pd.DataFrame) -> pd.DataFrame:
-    """Set aside all but the first of recordings that hold the same samples; warn of other sample rates."""
-    more: dict[int, Problem] = {}
-    usable = table[table["verdict"] == OK]
-    first = usable.groupby("audio_sha256")["recording"].transform("first")
-    for index in usable.index[usable["audio_sha256"].duplicated()]:
-        more[index] = Problem("error", "same_audio", {"other": str(first[index])})
-    for _, rows in usable.drop(index=list(more)).groupby(["machine_type", "section_id"]):
-        usual = int(rows["sample_rate_hz"].mode().iloc[0])
-        for index, rate in rows.loc[rows["sample_rate_hz"] != usual, "sample_rate_hz"].items():
-            more[int(str(index))] = Problem("warning", "rate_differs", {"rate": int(rate), "usual": usual})
-    for index, problem in more.items():
-        known = from_json(str(table.loc[index, "problems"]), 0, "")
-        for name, cell in _verdict([*known, problem]).items():
-            table.loc[index, str(name)] = cell
-    return table
-
-
-def _summary(table: pd.DataFrame) -> Summary:
+def _summary(table: pd.DataFrame, drifts: Mapping[str, float], unlike: Sequence[Problem]) -> Summary:
     usable = table[table["verdict"] == OK]
     aside = table[table["verdict"] == SET_ASIDE]
     sent_train, kept_train = (int((part["split"] == "train").sum()) for part in (table, usable))
@@ -205,10 +232,11 @@ def _summary(table: pd.DataFrame) -> Summary:
     }
     if len(usable):
         figures["median_rms_dbfs"] = round(float(usable["rms_dbfs"].median()), 2)
-    problems = recording_problems(table)
+    problems = [*recording_problems(table), *unlike]
     gate = _gate(figures | {"train_sent": sent_train, "train_usable": kept_train}, problems)
     set_aside = aside[["recording", "row", "reasons"]].head(_SHOWN)
-    return Summary("quality", figures, (gate,), {"set_aside": set_aside, "problems": findings_table(problems)})
+    gates = (gate, *warning_gates(table, problems, drifts))
+    return Summary("quality", figures, gates, {"set_aside": set_aside, "problems": findings_table(problems)})
 
 
 def _gate(found: Mapping[str, Figure], problems: Sequence[Problem]) -> Gate:

@@ -54,6 +54,9 @@ def judge_sound(found: Measures, limits: QualityParams) -> Iterator[Problem]:
         yield Problem("error", "dropouts", {"share": found.dropout_ratio})
     if found.clipping_ratio > limits.max_clipping_ratio:
         yield Problem("error", "clipped", {"share": found.clipping_ratio})
+    elif found.clipping_runs > 0:
+        runs, longest = found.clipping_runs, round(found.longest_clipping_ms, 2)
+        yield Problem("warning", "clipped_runs", {"share": found.clipping_ratio, "runs": runs, "longest": longest})
     elif found.clipping_ratio > 0:
         yield Problem("warning", "clipped_little", {"share": found.clipping_ratio})
     if found.dc_offset > limits.max_dc_offset:

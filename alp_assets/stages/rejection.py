@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,8 @@ from alp_assets.report.letter import render_letter
 from alp_assets.stages.gate_texts import failure_text
 from alp_assets.stages.metadata import PROBLEMS_FILE, read_problems
 from alp_assets.stages.package import REJECTED, STAGES, PackageFolder
-from alp_assets.stages.quality import read_quality, recording_problems
+from alp_assets.stages.quality import quality_problems
+from alp_assets.stages.upload import ARCHIVE_FILE, read_receipt
 from schemas.problems import Problem, problems_frame
 from schemas.texts import LANGUAGES, Language, read_texts
 
@@ -62,9 +64,14 @@ def refusal_reasons(folder: PackageFolder, problems: list[Problem], language: La
 
 
 def known_problems(folder: PackageFolder) -> list[Problem]:
-    """Every problem of table and recordings that the stages that ran have found."""
+    """Every problem of table and recordings that the stages that ran have found.
+
+    What ails the zip itself is told under the name that its sender gave it.
+    """
     problems = read_problems(folder) if folder.summary("metadata") else []
-    return problems + (recording_problems(read_quality(folder)) if folder.summary("quality") else [])
+    problems += quality_problems(folder) if folder.summary("quality") else []
+    sent = str(read_receipt(folder)["original_name"])
+    return [replace(problem, file=sent) if problem.file == ARCHIVE_FILE else problem for problem in problems]
 
 
 def _failed(folder: PackageFolder) -> list[dict[str, Any]]:

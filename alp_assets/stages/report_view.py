@@ -46,7 +46,8 @@ from alp_assets.stages.evidence import read_findings, read_maps
 from alp_assets.stages.metadata import read_problems
 from alp_assets.stages.models import read_plan, read_threshold
 from alp_assets.stages.package import PackageFolder
-from alp_assets.stages.quality import SET_ASIDE, read_quality, recording_problems
+from alp_assets.stages.quality import machine_problems, read_quality, recording_problems
+from alp_assets.stages.quality_compare import SET_ASIDE
 from alp_assets.stages.scores import OPINIONS_FILE, read_metrics, read_scores
 from alp_assets.stages.serving import serving_model
 from alp_assets.stages.upload import read_receipt
@@ -84,7 +85,7 @@ def report_view(folder: PackageFolder, params: Params, progress: Progress = sile
         clips=len(clips),
         hours=float(accepted["duration_s"].sum()) / 3600,
         set_aside=tuple(_recording(set_aside.iloc[[place]]) for place in range(len(set_aside))),
-        problems=[*read_problems(folder), *recording_problems(accepted)],
+        problems=[*read_problems(folder), *recording_problems(accepted), *machine_problems(folder)],
         sections=tuple(views),
         parameters=yaml.safe_dump(metrics["parameters"], sort_keys=False, allow_unicode=True),
         versions={"ALP": code_version()},

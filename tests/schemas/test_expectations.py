@@ -71,6 +71,9 @@ def test_one_bad_value_is_one_expectation_not_met(place, quality_row):
         {"verdict": "set aside"},
         {"rms_dbfs": math.nan},
         {"container": "MP3"},
+        {"hum_db": -3.0},
+        {"near_copy_of": "audio/0.wav"},
+        {"section_drift_db": 9.0},
     ):
         counts = write_data_docs(table_of([*good, quality_row(5, **bad)], QUALITY), LIMITS, place, WHEN)
         assert counts == {"met": whole["expectations"] - 1, "expectations": whole["expectations"]}, bad

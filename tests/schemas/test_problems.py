@@ -67,6 +67,14 @@ def test_values_that_are_words_themselves_are_told_in_the_language():
     assert "a, b 외 2개" in missing.told("ko").remedy
 
 
+def test_choices_are_told_in_the_words_of_the_form_that_the_customer_filled_in():
+    found = Problem(
+        "error", "value_unknown_near", {"allowed": ["train", "test"], "near": "test"}, 3, "split", "테스트용"
+    )
+    assert found.told("ko").remedy == "혹시 시험(test)입니까? 학습(train), 시험(test) 중 하나로 적어 주십시오."
+    assert found.told("en").remedy == "Did you mean test? Write one of train, test."
+
+
 def test_braces_in_a_customers_text_are_no_gaps():
     assert Problem("error", "column_unknown", {"header": "{row} {"}).problem.startswith("The column '{row} {'")
 

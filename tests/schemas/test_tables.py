@@ -66,7 +66,7 @@ def test_no_rows_make_an_empty_table_of_the_same_types(schema, tmp_path):
 
 def test_what_could_not_be_measured_may_be_missing(quality_row):
     measures = ["rms_dbfs", "peak_dbfs", "clipping_ratio", "silence_ratio", "dropout_ratio", "dc_offset"]
-    nothing = dict.fromkeys([*measures, "bandwidth_hz"], math.nan)
+    nothing = dict.fromkeys([*measures, "bandwidth_hz", "gusts_db", "gain_step_db"], math.nan)
     frame = table_of([quality_row(verdict="set aside", duration_s=0.0, **nothing)], QUALITY)
     assert frame["rms_dbfs"].isna().all()
 
@@ -81,6 +81,8 @@ def test_what_could_not_be_measured_may_be_missing(quality_row):
         {"duration_s": -1.0},
         {"duration_s": math.nan},
         {"channels": -1},
+        {"clipping_runs": -1},
+        {"hum_hz": 400},
         {"clip_id": None},
         {"clip_id": "clip-0"},
     ],

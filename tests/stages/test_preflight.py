@@ -14,11 +14,13 @@ import pytest
 
 from alp_assets.params import with_overrides
 from alp_assets.progress import silent
+from alp_assets.report.form.sheet import build_sheet
 from alp_assets.stages.metadata import read_problems
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.preflight import preflight
 from alp_assets.stages.quality import OK, quality, read_quality, recording_problems
 from alp_assets.stages.rejection import reject
+from schemas.columns import COLUMNS, fold_header
 from tests.packages import FAST, audio, hum, machine_files, receive, row, run_through, table, zipped
 
 
@@ -101,6 +103,20 @@ def test_what_is_refused_has_its_reason_in_both_languages(tmp_path):
     assert "sub/metdata.csv" in found.reasons["en"][0]
     assert "혹시 sub/metdata.csv 파일입니까?" in found.reasons["ko"][0]
     assert found.prospects == ()
+
+
+def test_a_file_that_is_no_zip_is_called_what_its_sender_called_it(tmp_path):
+    (tmp_path / "녹음.zip").write_bytes(b"no zip at all")
+    found = checked(tmp_path, tmp_path / "녹음.zip")
+    assert [problem.file for problem in found.problems] == ["녹음.zip"]
+    assert found.reasons["ko"][0].startswith("녹음.zip: ")
+
+
+def test_the_form_of_a_second_machine_that_is_not_read_is_named(tmp_path):
+    files, rows = machine_files(train=3, normal=0, anomaly=0)
+    tables = {"metadata.xlsx": workbook(rows), "valve/metadata.xlsx": workbook(rows)}
+    found = checked(tmp_path, zipped(tmp_path / "p.zip", {**files, **tables}))
+    assert [(problem.code, problem.file) for problem in found.problems] == [("other_table", "valve/metadata.xlsx")]
 
 
 @pytest.fixture(scope="module")
@@ -206,14 +222,17 @@ def test_a_sample_rate_that_differs_within_a_machine_is_told_of_the_rarer(tmp_pa
 
 
 @pytest.mark.parametrize("encoding", ["nfd", "cp949"])
-@pytest.mark.parametrize("form", ["csv", "xlsx"])
+@pytest.mark.parametrize("form", ["csv", "xlsx", "our form"])
 def test_korean_names_of_macos_and_windows_are_found(tmp_path, encoding, form):
     names = [f"audio/1호기/정상_녹음_{number}.wav" for number in range(3)]
     rows = [row(name, machine_type="팬", section_id="1호기") for name in names]
-    data = workbook(rows) if form == "xlsx" else table(rows, encoding="cp949" if encoding == "cp949" else "utf-8")
+    if form == "csv":
+        data = table(rows, encoding="cp949" if encoding == "cp949" else "utf-8")
+    else:
+        data = workbook(rows) if form == "xlsx" else filled_form(rows)
     path = tmp_path / "p.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"metadata.{form}", data)
+        archive.writestr("metadata.csv" if form == "csv" else "metadata.xlsx", data)
         for number, name in enumerate(names):
             archive.writestr(in_zip(name, encoding), audio(hum(number)))
     found = checked(tmp_path, path)
@@ -229,6 +248,20 @@ class _Cp949(zipfile.ZipInfo):
 
 def in_zip(name, encoding):
     return _Cp949(name) if encoding == "cp949" else unicodedata.normalize("NFD", name)
+
+
+def filled_form(rows):
+    """The Korean collection form with rows typed in below its example."""
+    book = openpyxl.load_workbook(io.BytesIO(build_sheet("fan", "ko")))
+    names = {fold_header(word): column.name for column in COLUMNS for word in (column.name, *column.aliases)}
+    sheet = book.worksheets[0]
+    letters = {names[fold_header(cell.value)]: cell.column_letter for cell in sheet[1]}
+    for number, item in enumerate(rows, start=sheet.max_row + 1):
+        for name, value in {**item, "operator_confirmed": "예"}.items():
+            sheet[f"{letters[name]}{number}"] = value
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
 
 
 def workbook(rows):
