@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from alp_assets.encoders.alp_conv import SHIPPED, AlpConvEncoder
+from alp_assets.encoders.alp_conv import CARD_FILE, SHIPPED, AlpConvEncoder
 from alp_assets.encoders.base import Encoder, Feature, Sound
 from alp_assets.encoders.logmel import LogmelEncoder
+from alp_assets.encoders.pretraining.card import Result, add_results
 from alp_assets.encoders.pretraining.machines import draw_machines
 from alp_assets.encoders.pretraining.rendering import Surroundings, render
 from alp_assets.engines.memory_bank import MemoryBank
@@ -33,6 +34,7 @@ from bench.real_data import absent, motor_sounds
 RENDERED_TARGET, ENCODED_TARGET = 300, 100
 """Clips of three seconds rendered, and of ten seconds encoded, in a second on two cores."""
 
+PLAIN = "log-mel alone"
 _NORMALS = (3, 5, 10, 20)
 _SNR_DB = (0.0, -5.0)
 _RENDERED, _ENCODED = 512, 64
@@ -52,6 +54,7 @@ def main() -> None:
     """Measure, print and write ``pretraining.json``."""
     parser = argparse.ArgumentParser(prog="python -m bench.pretraining", description=__doc__)
     parser.add_argument("--weights", type=Path, nargs="+", default=[SHIPPED], help="folders of alp pretrain")
+    parser.add_argument("--into-cards", action="store_true", help="put the figures into the cards of the weights")
     parser.add_argument("--seeds", type=int, default=10, help="on the motors; in noise at most 3")
     chosen = parser.parse_args()
     speeds = {"rendered_per_s": _rendering(), "encoded_per_s": _encoding(AlpConvEncoder(chosen.weights[0]))}
@@ -66,6 +69,9 @@ def main() -> None:
     figures = _figures(chosen.weights, chosen.seeds)
     if figures:
         _print(figures)
+    if chosen.into_cards:
+        for folder in chosen.weights:
+            add_results(folder / CARD_FILE, results_of(figures, folder.name))
     cards = [AlpConvEncoder(folder).card for folder in chosen.weights]
     save(
         "pretraining",
@@ -105,7 +111,7 @@ def _figures(folders: Sequence[Path], seeds: int) -> list[Figure]:
         say(f"motors: skipped, {absent()}")
         return []
     found = []
-    encoders: list[tuple[str, Encoder]] = [("log-mel alone", LogmelEncoder(LogmelParams()))]
+    encoders: list[tuple[str, Encoder]] = [(PLAIN, LogmelEncoder(LogmelParams()))]
     encoders += [(folder.name, AlpConvEncoder(folder)) for folder in folders]
     recordings, noise, report = labelled_recordings(place), noise_recordings(), in_lines(say)
     for name, encoder in encoders:
@@ -127,6 +133,17 @@ def _of(name: str, encoder: Encoder, pool: Pool) -> list[Figure]:
     return [
         Figure(name, pool.condition, count, statistics.fmean(aucs)) for count, aucs in sorted(by_count.items())
     ]
+
+
+def results_of(figures: Sequence[Figure], weights: str) -> list[Result]:
+    """The rows of a card: those of its weights, and of the same engine on log-mel statistics alone."""
+    found = []
+    for figure in figures:
+        method = {PLAIN: "memory_bank on logmel", weights: "memory_bank on alp_conv"}.get(figure.weights)
+        if method:
+            noise = figure.condition.partition(", ")[2] or "clean"
+            found.append(Result("motor sounds", noise, method, round(figure.auc, 4), figure.normals))
+    return found
 
 
 def _print(figures: Sequence[Figure]) -> None:

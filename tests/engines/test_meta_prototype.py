@@ -18,7 +18,8 @@ BANDS, TIME = 16, 41
 
 
 def _engine(**values):
-    return MetaPrototype(MetaPrototypeParams(**{"episodes": 15, "embedding_dim": 16, **values}))
+    """From random weights, which take frames of any scale."""
+    return MetaPrototype(MetaPrototypeParams(**{"start": "random", "episodes": 15, "embedding_dim": 16, **values}))
 
 
 def _frames(speeds, seed=0, level=-60.0, off=0.0):
@@ -298,7 +299,7 @@ class TestRefusal:
                 work(named)
 
     def test_training_that_runs_away_is_no_model(self):
-        params = MetaPrototypeParams(episodes=15, embedding_dim=16).model_copy(update={"learning_rate": 1e30})
+        params = _engine().params.model_copy(update={"learning_rate": 1e30})
         with pytest.raises(EngineUnfit, match="learning_rate"):
             MetaPrototype(params).fit(_normals())
 
@@ -352,3 +353,103 @@ class TestCalibration:
     def test_calibrating_twice_gives_the_same(self, normals):
         engine = _engine(episodes=3)
         np.testing.assert_array_equal(engine.calibrate(normals), engine.calibrate(normals))
+
+
+def _whole(frames):
+    """Frames at the scale of ALP's own encoder: 128 bands of ten seconds."""
+    return np.tile(np.repeat(frames, 8, axis=1), (1, 1, 8))[:, :, :309]
+
+
+def _whole_normals(normals):
+    extra = _whole_normals(normals.extra) if normals.extra is not None else None
+    return Normals(_whole(normals.embeddings), normals.domains, normals.recordings, normals.conditions, extra)
+
+
+class TestPretrained:
+    """The start from the frozen convolutions of ALP's own encoder, which is the default."""
+
+    @pytest.fixture(scope="class")
+    def known(self):
+        return _whole_normals(_normals(8, 3))
+
+    @pytest.fixture(scope="class")
+    def engine(self):
+        return MetaPrototype(MetaPrototypeParams(episodes=6, embedding_dim=16))
+
+    @pytest.fixture(scope="class")
+    def model(self, engine, known):
+        return engine.fit(known)
+
+    def test_the_farther_from_normal_the_higher(self, model):
+        away = _whole(np.concatenate([_frames(["1"], seed=9, off=off) for off in (0, 10, 20, 40)]))
+        assert (np.diff(model.score(away)) > 0).all()
+
+    def test_a_clip_alone_and_in_a_batch_scores_the_same_bit_for_bit(self, model):
+        batch = _whole(_frames(["1", "2", "3"], seed=3))
+        together = model.score(batch)
+        np.testing.assert_array_equal([model.score(clip[None])[0] for clip in batch], together)
+        np.testing.assert_array_equal(model.score(np.asfortranarray(batch)), together)
+
+    def test_fitting_twice_gives_the_same_and_leaves_torch_as_it_was(self, engine, model, known):
+        import torch
+
+        torch.rand(3)
+        before = torch.get_rng_state()
+        again = engine.fit(known)
+        assert torch.equal(torch.get_rng_state(), before)
+        for name, value in model.tensors().items():
+            assert value.tobytes() == again.tensors()[name].tobytes(), name
+
+    def test_a_model_carries_its_trunk_and_comes_back_bit_for_bit(self, engine, model, tmp_path, monkeypatch):
+        from safetensors.numpy import load_file
+
+        from alp_assets.engines.base import MODEL_FILE, write_tensors
+        from alp_assets.engines.episodic.trunk import Trunk
+
+        write_tensors(tmp_path, model)
+        assert (tmp_path / MODEL_FILE).stat().st_size < 2e6
+        monkeypatch.setattr(Trunk, "shipped", None)
+        loaded = engine.restore(load_file(tmp_path / MODEL_FILE), json.loads(json.dumps(model.settings)))
+        test = _whole(_frames(["1", "2", "3"], seed=3))
+        np.testing.assert_array_equal(loaded.score(test), model.score(test))
+
+    def test_training_changes_the_maps_and_leaves_the_trunk(self, model, known):
+        longer = MetaPrototype(MetaPrototypeParams(episodes=7, embedding_dim=16)).fit(known).tensors()
+        changed = {name for name, value in model.tensors().items() if (value != longer[name]).any()}
+        assert {"encoder.head", "encoder.direct"} <= changed
+        assert not any(name.startswith("trunk.") or name.endswith(("_centre", "_spread")) for name in changed)
+
+    def test_reptile_and_other_sections_work_too(self):
+        few = _whole_normals(_normals(0, 3, extra=_other_sections(4)))
+        engine = MetaPrototype(MetaPrototypeParams(episodes=5, embedding_dim=16, reptile=True))
+        assert np.isfinite(engine.fit(few).score(few.embeddings)).all()
+
+    def test_calibration_is_finite(self, known):
+        engine = MetaPrototype(MetaPrototypeParams(episodes=1, embedding_dim=16))
+        assert np.isfinite(engine.calibrate(known)).all()
+
+    def test_silent_clips_as_normals_are_finite(self, known, engine):
+        frames = np.full_like(known.embeddings, -120)
+        silent = Normals(frames, known.domains, conditions=known.conditions)
+        found = engine.fit(silent).score(np.concatenate([frames[:1], known.embeddings[:1]]))
+        assert np.isfinite(found).all()
+        assert found[1] > found[0]
+
+    def test_a_clip_that_is_not_finite_gets_no_score(self, model, known):
+        bad = known.embeddings[:2].copy()
+        bad[0, 3, 5] = np.nan
+        assert np.isnan(model.score(bad)).tolist() == [True, False]
+
+    @pytest.mark.parametrize("cut", [np.s_[:, :64], np.s_[:, :, :100]])
+    def test_frames_of_another_scale_are_refused_in_words(self, engine, known, cut):
+        other = Normals(known.embeddings[cut], known.domains, conditions=known.conditions)
+        for work in (engine.fit, engine.calibrate):
+            with pytest.raises(EngineUnfit, match=r"128 mel bands.*models\.meta_prototype\.start to random"):
+                work(other)
+
+    def test_a_model_of_before_trunks_is_read(self, normals):
+        engine = _engine()
+        model = engine.fit(normals)
+        settings = {name: value for name, value in model.settings.items() if name != "trunk"}
+        loaded = engine.restore(model.tensors(), settings)
+        np.testing.assert_array_equal(loaded.score(normals.embeddings), model.score(normals.embeddings))

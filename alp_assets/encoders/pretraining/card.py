@@ -1,16 +1,22 @@
-"""Weights of ALP's own encoder as they are shipped: safetensors in half precision, and a card."""
+"""Weights of ALP's own encoder as they are shipped: safetensors in half precision, and a card.
+
+The card's ``results`` are a table, a row for each figure. A training fills in what its probe found at the end;
+``add_results`` puts in what was measured on recordings afterwards.
+"""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alp_assets.encoders.alp_conv import CARD_FILE, WEIGHTS_FILE
 from alp_assets.encoders.pretraining.config import PretrainConfig
 from alp_assets.encoders.pretraining.spectrograms import SCALE
-from alp_assets.files import sha256_of, write_json
+from alp_assets.errors import WeightsMissing
+from alp_assets.files import read_json, sha256_of, write_json
 from alp_assets.version import code_version
 
 if TYPE_CHECKING:
@@ -26,6 +32,23 @@ _LIMITS = (
     "The level of a clip is taken out: a machine that only gets louder shows in log-mel statistics, not here.",
     "Tells machines and their conditions apart; knows no names of sounds.",
 )
+
+PROBE = "synthesized machines"
+"""What the results of a training's own probe are of."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row of a card's results: the mean AUC of a ``method`` on some ``data`` in a ``condition``.
+
+    ``normals`` are the known ones of each machine or class; none where that is told elsewhere.
+    """
+
+    data: str
+    condition: str
+    method: str
+    auc: float
+    normals: int | None = None
 
 
 def write_weights(
@@ -63,7 +86,39 @@ def write_weights(
         "torch": torch.__version__,
         "machine": platform.machine(),
         "log": list(log),
+        "results": [asdict(row) for row in _probed(log)],
         "limits": list(_LIMITS),
     }
     write_json(folder / CARD_FILE, card)
     return card
+
+
+def add_results(card_file: Path, rows: Sequence[Result]) -> None:
+    """Put rows into the results of a card. A row of the same data, condition, method and normals is replaced.
+
+    Raises:
+        WeightsMissing: the file is no card of the encoder's weights.
+    """
+    try:
+        card = read_json(card_file)
+        known = {_place(row): row for row in card.get("results", [])} if card["encoder"] == "alp_conv" else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsMissing(f"{card_file}: no card that `alp pretrain` wrote ({error}).") from error
+    if known is None:
+        raise WeightsMissing(f"{card_file}: the card of {card['encoder']}, not of alp_conv.")
+    for row in map(asdict, rows):
+        known[_place(row)] = row
+    write_json(card_file, {**card, "results": list(known.values())})
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["data"], row["condition"], row["method"], row["normals"]
+
+
+def _probed(log: Sequence[dict[str, Any]]) -> list[Result]:
+    """What the probe found after the last round; its figures are named by method and condition."""
+    found = []
+    for name, auc in (log[-1]["probe"] if log else {}).items():
+        method, _, condition = name.partition(", ")
+        found.append(Result(PROBE, condition, method, auc))
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from alp_assets.encoders.pretraining.machines import (
 )
 
 if TYPE_CHECKING:
+    import torch
     from torch import Generator, Tensor
 
 RATE = 16_000
@@ -31,6 +32,15 @@ SAMPLES = 48_000
 _TABLE = 2_048
 _WANDER_POINTS = 13
 """Points between which a speed drifts, over the three seconds."""
+
+_IMPACTS = 1_100
+"""Most impacts of a train."""
+
+_ABSENT_DB = -100.0
+"""Sources of a lower level are not there."""
+
+_FEW = 16
+"""Machines that a processor works through at a time."""
 
 _ROOMS = 32
 _ROOM_SAMPLES = 8_000
@@ -53,51 +63,97 @@ class Surroundings:
 
 
 def render(machines: Machines, generator: Generator, surroundings: Surroundings) -> Tensor:
-    """Sound (n, SAMPLES), float32, one rendering of each machine, on the generator's device."""
+    """Sound (n, SAMPLES), float32, one rendering of each machine, on the generator's device.
+
+    A processor works through a few machines at a time, so that what it has at hand fits its cache. Chance is
+    drawn for all at once: how many those few are changes nothing.
+    """
     import torch
 
-    device = generator.device
+    device, count = generator.device, len(machines)
     m = {name: torch.from_numpy(value).to(device) for name, value in vars(machines).items()}
-    count = len(machines)
-    draw = _Draw(generator, count)
+    heard = _Heard(
+        rotors=(m["rotor_db"] > _ABSENT_DB).any(0).tolist(), strokes=bool((m["stroke_db"] > _ABSENT_DB).any())
+    )
+    chance = _Chance(generator, count)
+    few = _FEW if device.type == "cpu" else count
+    parts = []
+    for start in range(0, count, few):
+        rows = slice(start, min(start + few, count))
+        these = {name: value[rows] for name, value in m.items()}
+        parts.append(_rendered(these, heard, _Draw(chance, rows), surroundings))
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _rendered(m: dict[str, Tensor], heard: _Heard, draw: _Draw, surroundings: Surroundings) -> Tensor:
+    """Sound (n, SAMPLES) of some of the machines."""
+    import torch
+
     speed = 1 + surroundings.speed * draw.normal()
-    shaft = _phase(m["rate_hz"][:, 0] * speed, m["wander"][:, 0], draw)
-    sound = _rotors(m, shaft, speed, draw)
-    flow = _noise(m["flow_colour_db"], draw) * _read(m["flow_envelope"], shaft * _ratio(m["flow_rate_hz"], m))
+    shaft = _phase(m["rate_hz"][:, 0] * speed, m["wander"][:, 0], *_drift(draw))
+    sound = _rotors(m, heard, shaft, speed, draw)
+    flow = _noise(m["flow_colour_db"], draw).mul_(_read(m["flow_envelope"], shaft * _ratio(m["flow_rate_hz"], m)))
     sound += flow.mul_(_gusts(m["gusts"], draw)).mul_(_gain(m["flow_db"])[:, None])
-    if bool((m["stroke_db"] > -100).any()):
-        cycle = _phase(m["stroke_rate_hz"] * speed, 0.01 * torch.ones(count, device=device), draw)
-        strokes = _noise(m["stroke_colour_db"], draw) * _read(m["stroke_envelope"], cycle)
+    if heard.strokes:
+        cycle = _phase(m["stroke_rate_hz"] * speed, torch.full_like(speed, 0.01), *_drift(draw))
+        strokes = _noise(m["stroke_colour_db"], draw).mul_(_read(m["stroke_envelope"], cycle))
         sound += strokes.mul_(_gain(m["stroke_db"])[:, None])
     spectrum = torch.fft.rfft(sound)
     for train in range(TRAINS):
-        spectrum += _impacts(m, train, shaft, speed, draw)
-    spectrum *= _rooms(draw, surroundings.room)
+        _add_impacts(spectrum, m, train, speed, draw)
+    _place_in_rooms(spectrum, draw, surroundings.room)
     power = _power(spectrum)
     background = _coloured(_random_colours(draw), draw)
     low, high = surroundings.noise_db
     ratio = low + (high - low) * draw.uniform()
-    spectrum += background * (torch.sqrt(power / _power(background)) * 10 ** (-ratio / 20))[:, None]
+    spectrum += background.mul_((torch.sqrt(power / _power(background)) * 10 ** (-ratio / 20))[:, None])
     spectrum *= _curve(surroundings.microphone_db * draw.normal(COLOUR_KNOTS))
     return _recorded(torch.fft.irfft(spectrum, SAMPLES), draw, surroundings)
 
 
-class _Draw:
-    """Random tensors of n rows on the generator's device."""
+@dataclass(frozen=True)
+class _Heard:
+    """Which sources any of all the machines has: chance is drawn for those."""
+
+    rotors: list[bool]
+    strokes: bool
+
+
+class _Chance:
+    """Random tensors of n rows on the generator's device, in the order in which they are first asked for."""
 
     def __init__(self, generator: Generator, count: int) -> None:
         self.generator, self.count = generator, count
-        self._spectrum: Tensor | None = None
+        self._drawn: list[Tensor] = []
+
+    def drawn(self, number: int, kind: Literal["rand", "randn"], shape: tuple[int, ...]) -> Tensor:
+        """The draw of a number, made when it is the first of it."""
+        import torch
+
+        if number == len(self._drawn):
+            make = getattr(torch, kind)
+            self._drawn.append(make(self.count, *shape, generator=self.generator, device=self.generator.device))
+        return self._drawn[number]
+
+
+class _Draw:
+    """Some rows of what chance has for all; each of them asks in the same order."""
+
+    def __init__(self, chance: _Chance, rows: slice) -> None:
+        self._chance, self._rows = chance, rows
+        self._asked = 0
+        self._white: Tensor | None = None
+        self._noises = 0
+
+    @property
+    def device(self) -> torch.device:
+        return self._chance.generator.device
 
     def uniform(self, *shape: int) -> Tensor:
-        import torch
-
-        return torch.rand(self.count, *shape, generator=self.generator, device=self.generator.device)
+        return self._next("rand", shape)[self._rows]
 
     def normal(self, *shape: int) -> Tensor:
-        import torch
-
-        return torch.randn(self.count, *shape, generator=self.generator, device=self.generator.device)
+        return self._next("randn", shape)[self._rows]
 
     def spectrum(self) -> Tensor:
         """A white random spectrum (n, bins), complex.
@@ -107,34 +163,44 @@ class _Draw:
         """
         import torch
 
-        self._spectrum = (
-            torch.view_as_complex(self.normal(SAMPLES // 2 + 1, 2))
-            if self._spectrum is None
-            else self._spectrum.roll(1, 0)
-        )
-        return self._spectrum
+        if self._white is None:
+            self._white = torch.view_as_complex(self._next("randn", (SAMPLES // 2 + 1, 2)))
+        start, stop = self._rows.start - self._noises, self._rows.stop - self._noises
+        self._noises += 1
+        if start % self._chance.count < stop % self._chance.count:
+            return self._white[start % self._chance.count : stop % self._chance.count]
+        return self._white[torch.arange(start, stop, device=self.device) % self._chance.count]
+
+    def _next(self, kind: Literal["rand", "randn"], shape: tuple[int, ...]) -> Tensor:
+        self._asked += 1
+        return self._chance.drawn(self._asked - 1, kind, shape)
 
 
-def _rotors(m: dict[str, Tensor], shaft: Tensor, speed: Tensor, draw: _Draw) -> Tensor:
+def _rotors(m: dict[str, Tensor], heard: _Heard, shaft: Tensor, speed: Tensor, draw: _Draw) -> Tensor:
     """Sum (n, SAMPLES) of the periodic sources."""
     import torch
 
     total = torch.zeros_like(shaft)
     for rotor in range(ROTORS):
-        rows = torch.nonzero(m["rotor_db"][:, rotor] > -100)[:, 0]
         random = draw.uniform(HARMONICS + 1)
+        if not heard.rotors[rotor]:
+            continue
+        drift = _drift(draw) if rotor else None
+        rows = torch.nonzero(m["rotor_db"][:, rotor] > _ABSENT_DB)[:, 0]
         if not len(rows):
             continue
-        if rotor == 0:
+        if drift is None:
             phase = shaft[rows]
         else:
-            here = m["rate_hz"][:, rotor] * (1 if rotor == 2 else speed)
-            phase = _phase(here, m["wander"][:, rotor], draw)[rows]
+            rate = m["rate_hz"][:, rotor] * (1 if rotor == 2 else speed)
+            phase = _phase(rate[rows], m["wander"][rows, rotor], drift[0][rows], drift[1][rows])
         table = _wavetable(m["harmonics"][rows, rotor], random[rows, :HARMONICS])
-        sound = _read(table, phase + random[rows, HARMONICS:])
+        sound = _read(table, phase.add_(random[rows, HARMONICS:]))
         depth, order = m["beat"][rows, rotor, None], m["beat_order"][rows, rotor, None]
-        beating = 1 + depth * torch.cos(2 * math.pi * order * shaft[rows])
-        total[rows] += sound * beating * _gain(m["rotor_db"][rows, rotor])[:, None]
+        beating = torch.nonzero(depth[:, 0])[:, 0]
+        turns = shaft[rows[beating]].mul_(2 * math.pi * order[beating])
+        sound[beating] *= turns.cos_().mul_(depth[beating]).add_(1)
+        total.index_add_(0, rows, sound.mul_(_gain(m["rotor_db"][rows, rotor])[:, None]))
     return total
 
 
@@ -149,20 +215,23 @@ def _wavetable(harmonics: Tensor, phases: Tensor) -> Tensor:
 
 
 def _read(table: Tensor, phase: Tensor) -> Tensor:
-    """Tables (n, points) of one turn, read at phases (n, samples) in turns."""
-    points = table.shape[1]
-    index = (phase.frac() * points).long().clamp_(0, points - 1)
-    return table.gather(1, index)
+    """Tables (n, points) of one turn, read at phases (n, samples) in turns, which are overwritten.
+
+    Points are a power of two, so that no fraction of a turn is rounded up to them.
+    """
+    return table.gather(1, phase.frac_().mul_(table.shape[1]).long())
 
 
-def _phase(rate_hz: Tensor, wander: Tensor, draw: _Draw) -> Tensor:
+def _drift(draw: _Draw) -> tuple[Tensor, Tensor]:
+    """Chance for ``_phase``."""
+    return draw.normal(_WANDER_POINTS), draw.uniform(1)
+
+
+def _phase(rate_hz: Tensor, wander: Tensor, knots: Tensor, start: Tensor) -> Tensor:
     """Turns (n, SAMPLES) since the start, by a rate (n,) that drifts by ``wander`` of itself."""
-    import torch
-
-    drift = _lines(1 + wander[:, None] * draw.normal(_WANDER_POINTS))
+    speed = _lines(1 + wander[:, None] * knots).mul_(rate_hz[:, None] / RATE)
     # summed in double precision: thousands of turns must keep their fraction
-    turns = drift.mul_(rate_hz[:, None] / RATE).cumsum(1, dtype=torch.float64)
-    return turns.float() + draw.uniform(1)
+    return speed.double().cumsum_(1).float().add_(start)
 
 
 def _lines(knots: Tensor) -> Tensor:
@@ -176,8 +245,15 @@ def _noise(colour_db: Tensor, draw: _Draw) -> Tensor:
     """Noise (n, SAMPLES) of root mean square 1 and a colour (n, COLOUR_KNOTS)."""
     import torch
 
-    sound: Tensor = torch.fft.irfft(_coloured(colour_db, draw), SAMPLES)
-    return sound / (sound.square().mean(1, keepdim=True).sqrt() + 1e-9)
+    return _levelled(torch.fft.irfft(_coloured(colour_db, draw), SAMPLES))
+
+
+def _levelled(sound: Tensor) -> Tensor:
+    """The same memory, at root mean square 1."""
+    import torch
+
+    norm = torch.linalg.vector_norm(sound, dim=1, keepdim=True)
+    return sound.div_(norm.div_(math.sqrt(SAMPLES)).add_(1e-9))
 
 
 def _coloured(colour_db: Tensor, draw: _Draw) -> Tensor:
@@ -214,30 +290,27 @@ def _gusts(depth: Tensor, draw: _Draw) -> Tensor:
     return _lines(1 + depth[:, None] * draw.normal(31)).clamp_(min=0.05)
 
 
-def _impacts(m: dict[str, Tensor], train: int, shaft: Tensor, speed: Tensor, draw: _Draw) -> Tensor:
-    """Spectrum (n, bins) of a train of impacts, zero where a machine has none."""
+def _add_impacts(spectrum: Tensor, m: dict[str, Tensor], train: int, speed: Tensor, draw: _Draw) -> None:
+    """Add a train of impacts to spectra (n, bins) of the machines that have one."""
     import torch
 
-    rows = torch.nonzero(m["impact_db"][:, train] > -100)[:, 0]
-    most = 1_100
-    random, strengths, start = draw.normal(most), draw.normal(most), draw.uniform(1)
-    spectrum = torch.zeros(len(shaft), SAMPLES // 2 + 1, dtype=torch.complex64, device=shaft.device)
+    random, strengths, start = draw.normal(_IMPACTS), draw.normal(_IMPACTS), draw.uniform(1)
+    rows = torch.nonzero(m["impact_db"][:, train] > _ABSENT_DB)[:, 0]
     if not len(rows):
-        return spectrum
+        return
     rate = (m["impact_hz"][rows, train] * speed[rows]).clamp(0.3, 350)[:, None]
-    number = torch.arange(most, device=shaft.device) + start[rows]
+    number = torch.arange(_IMPACTS, device=spectrum.device) + start[rows]
     times = (number + m["jitter"][rows, train, None] * random[rows]) / rate
     index = (times * RATE).long()
     inside = (index >= 0) & (index < SAMPLES)
     strength = 10 ** (m["spread_db"][rows, train, None] * strengths[rows] / 20)
     turn = torch.cos(2 * math.pi * m["rate_hz"][rows, :1] * times)
     strength = strength * (1 + m["load_zone"][rows, train, None] * turn) * inside
-    pulses = torch.zeros(len(rows), SAMPLES, device=shaft.device)
+    pulses = torch.zeros(len(rows), SAMPLES, device=spectrum.device)
     pulses.scatter_add_(1, index.clamp(0, SAMPLES - 1), strength)
-    found = torch.fft.rfft(pulses) * _ring(m["ring_hz"][rows, train], m["ring_s"][rows, train])
+    found = torch.fft.rfft(pulses).mul_(_ring(m["ring_hz"][rows, train], m["ring_s"][rows, train]))
     level = _gain(m["impact_db"][rows, train]) / torch.sqrt(_power(found) + 1e-12)
-    spectrum[rows] = found * level[:, None]
-    return spectrum
+    spectrum.index_add_(0, rows, found.mul_(level[:, None]))
 
 
 def _ring(hz: Tensor, seconds: Tensor) -> Tensor:
@@ -245,23 +318,27 @@ def _ring(hz: Tensor, seconds: Tensor) -> Tensor:
     import torch
 
     bins = torch.linspace(0, RATE / 2, SAMPLES // 2 + 1, device=hz.device)
-    total = torch.zeros(len(hz), len(bins), dtype=torch.complex64, device=hz.device)
+    squares = bins.square()
+    total = torch.zeros(2, len(hz), len(bins), device=hz.device)
     for mode in range(hz.shape[1]):
         decay = 1 / seconds[:, mode, None]
-        real = decay.square() + (2 * math.pi) ** 2 * (hz[:, mode, None].square() - bins.square())
+        real = (hz[:, mode, None].square() - squares).mul_((2 * math.pi) ** 2).add_(decay.square())
         imaginary = 4 * math.pi * decay * bins
-        total += (2 * math.pi * hz[:, mode, None]) / torch.complex(real, imaginary)
-    return total
+        scale = (real.square() + imaginary.square()).reciprocal_().mul_(2 * math.pi * hz[:, mode, None])
+        total[0] += real.mul_(scale)
+        total[1] -= imaginary.mul_(scale)
+    return torch.complex(total[0], total[1])
 
 
-def _rooms(draw: _Draw, share: float) -> Tensor:
-    """Responses (n, bins): the direct sound and, for a share of them, a decaying echo."""
+def _place_in_rooms(spectrum: Tensor, draw: _Draw, share: float) -> None:
+    """Add a decaying echo to the direct sound of a share of spectra (n, bins)."""
     import torch
 
-    bank = _room_bank().to(draw.generator.device)
+    bank = _room_bank().to(draw.device)
     chosen = (draw.uniform() * _ROOMS).long()
     strength = torch.where(draw.uniform() < share, 0.7 * draw.uniform(), torch.zeros(()))
-    return 1 + strength[:, None] * bank[chosen]
+    rows = torch.nonzero(strength)[:, 0]
+    spectrum[rows] *= bank[chosen[rows]].mul_(strength[rows, None]).add_(1)
 
 
 @cache
@@ -280,18 +357,21 @@ def _room_bank() -> Tensor:
 
 
 def _recorded(sound: Tensor, draw: _Draw, surroundings: Surroundings) -> Tensor:
-    """What the recorder makes of it: a level, sometimes clipping; always steps of 16 bits as noise."""
+    """What the recorder makes of it, in the same memory: sometimes clipped, at some level."""
     import torch
 
-    sound = sound / (sound.square().mean(1, keepdim=True).sqrt() + 1e-9)
     limit = torch.where(draw.uniform(1) < surroundings.clipped, 1.2 + 2 * draw.uniform(1), 1e6 * torch.ones(()))
-    sound = torch.minimum(torch.maximum(sound, -limit), limit)
     low, high = surroundings.level_dbfs
-    return sound * _gain(low + (high - low) * draw.uniform())[:, None]
+    level = _gain(low + (high - low) * draw.uniform())[:, None]
+    return _levelled(sound).clamp_(-limit, limit).mul_(level)
 
 
 def _power(spectrum: Tensor) -> Tensor:
-    return spectrum.real.square().mean(1) + spectrum.imag.square().mean(1) + 1e-12
+    import torch
+
+    norm = torch.linalg.vector_norm(torch.view_as_real(spectrum), dim=(1, 2))
+    power: Tensor = norm.square_() / spectrum.shape[1] + 1e-12
+    return power
 
 
 def _ratio(rate: Tensor, m: dict[str, Tensor]) -> Tensor:

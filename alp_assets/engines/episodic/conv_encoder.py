@@ -1,5 +1,8 @@
 """The network of engine C: log-mel frames of a clip in, an embedding out.
 
+It starts from random convolutions, which are trained, or from the frozen ones of ``trunk``, on whose grid only
+linear maps are trained.
+
 Weights are a plain dict, so that their start depends on a given generator alone and they are stored as
 they are. There is no batch normalisation: an embedding never depends on the other clips of a batch.
 """
@@ -19,10 +22,17 @@ if TYPE_CHECKING:
 CROP = 24
 """Time steps of a training crop, three seconds of standard frames."""
 
-_POOL = 4
+POOL = 4
+"""Frames of a time step."""
+
 _CHANNELS = (2, 16, 32, 64, 64)
 _CHUNK = 64
 _LEAST_VARIANCE = 1e-6
+
+_SHRINKAGE = 0.5
+"""A feature's deviation is never taken as much below half of the median feature's."""
+
+_LEAST_SPREAD = 1e-5
 
 
 def pooled_frames(frames: FloatArray) -> FloatArray:
@@ -31,7 +41,7 @@ def pooled_frames(frames: FloatArray) -> FloatArray:
     Works through a few clips at a time, since the frames may be a memory-mapped file.
     """
     count, bands, time = frames.shape
-    pool = min(_POOL, time)
+    pool = min(POOL, time)
     steps = time // pool
     pooled = np.empty((count, 2, bands, steps), np.float32)
     for start in range(0, count, _CHUNK):
@@ -61,14 +71,51 @@ def initial_weights(generator: Generator, bands: int, dimensions: int) -> dict[s
     return weights
 
 
-def embed(weights: dict[str, Tensor], clips: Tensor) -> Tensor:
-    """Embeddings (n, dimensions) of standardised clips (n, 2, bands, time); any length of time will do."""
+def weights_on_trunk(generator: Generator, dimensions: int, grids: Tensor, clips: Tensor) -> dict[str, Tensor]:
+    """The two linear maps alone; ``head`` reads what a trunk found, ``direct`` the input.
+
+    What they read is standardised by that of the normals: ``grids`` (n, channels, bands, time) and ``clips``
+    (n, 2, bands, time). Means and spreads are no matter of training.
+    """
+    import torch
+
+    weights = {}
+    for name, values in (("head", grids), ("direct", clips)):
+        found = torch.cat([_over_time(one[None]) for one in values])
+        deviation = found.std(dim=0, correction=0)
+        spread = (deviation.square() + (_SHRINKAGE * deviation.median()).square()).sqrt()
+        weights[f"{name}_centre"] = found.mean(dim=0)
+        weights[f"{name}_spread"] = torch.where(spread > _LEAST_SPREAD, spread, torch.ones(()))
+        half = found.shape[1] // 2
+        weights[name] = torch.randn(dimensions, 2 * half, generator=generator) * half**-0.5
+    return weights
+
+
+def trainable(weights: dict[str, Tensor]) -> list[Tensor]:
+    """The weights that episodes change."""
+    return [value for name, value in weights.items() if not name.endswith(("_centre", "_spread"))]
+
+
+def embed(weights: dict[str, Tensor], clips: Tensor, grids: Tensor | None = None) -> Tensor:
+    """Embeddings (n, dimensions) of standardised clips (n, 2, bands, time); any length of time will do.
+
+    ``grids`` are what a trunk found in the same clips, for weights that start from one.
+    """
     import torch.nn.functional as F  # noqa: N812
 
+    if grids is not None:
+        return _read(weights, "head", grids) + _read(weights, "direct", clips)
     found = clips
     for i in range(len(_CHANNELS) - 1):
         found = F.conv2d(found, weights[f"conv{i}.weight"], weights[f"conv{i}.bias"], stride=2, padding=1).relu()
     return F.linear(_over_time(found), weights["head"]) + F.linear(_over_time(clips), weights["direct"])
+
+
+def _read(weights: dict[str, Tensor], name: str, values: Tensor) -> Tensor:
+    import torch.nn.functional as F  # noqa: N812
+
+    found = (_over_time(values) - weights[f"{name}_centre"]) / weights[f"{name}_spread"]
+    return F.linear(found, weights[name])
 
 
 def _over_time(values: Tensor) -> Tensor:

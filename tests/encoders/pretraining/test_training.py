@@ -13,10 +13,11 @@ from alp_assets.cli import app
 from alp_assets.encoders.alp_conv import CARD_FILE, WEIGHTS_FILE, AlpConvEncoder
 from alp_assets.encoders.base import Sound
 from alp_assets.encoders.pretraining import training
+from alp_assets.encoders.pretraining.card import PROBE, Result, add_results, write_weights
 from alp_assets.encoders.pretraining.config import PretrainConfig, read_config
-from alp_assets.encoders.pretraining.training import contrast, log_of, train
+from alp_assets.encoders.pretraining.training import contrast, log_of, new_network, train
 from alp_assets.encoders.pretraining.views import level_of, mixed_at, paired_views
-from alp_assets.errors import ParameterError
+from alp_assets.errors import ParameterError, WeightsMissing
 
 TINY = PretrainConfig(rounds=2, steps=3, machines=8, renderings=2, batch=4, crop=32, channels=2, width=768)
 
@@ -119,9 +120,38 @@ def test_the_command_writes_weights_that_the_encoder_loads(tmp_path):
     assert card["recipe"]["seed"] == 3
     assert card["steps"] == 2
     assert card["bytes"] == (out / WEIGHTS_FILE).stat().st_size
+    told = {(row["data"], row["condition"], row["method"]): row["auc"] for row in card["results"]}
+    assert told[PROBE, "0 dB", "learned"] == card["log"][-1]["probe"]["learned, 0 dB"]
+    assert len(told) == len(card["log"][-1]["probe"])
     encoder = AlpConvEncoder(out)
     sound = Sound(np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32))
     assert encoder.encode([sound], ["pooled"])["pooled"].shape == (1, 2, 128, 6)
+
+
+def test_results_on_recordings_are_added_to_a_card_and_replaced_when_measured_again(tmp_path):
+    log = [{"probe": {"learned, clean": 0.7}}]
+    write_weights(new_network(TINY), TINY, log, tmp_path)
+    file = tmp_path / CARD_FILE
+    add_results(
+        file, [Result("motors", "clean", "alp_conv", 0.8, 10), Result("motors", "clean", "alp_conv", 0.7, 3)]
+    )
+    add_results(file, [Result("motors", "clean", "alp_conv", 0.9, 10)])
+    card = json.loads(file.read_text("utf-8"))
+    assert [(row["data"], row["normals"], row["auc"]) for row in card["results"]] == [
+        (PROBE, None, 0.7),
+        ("motors", 10, 0.9),
+        ("motors", 3, 0.7),
+    ]
+    assert AlpConvEncoder(tmp_path).card == card
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"encoder": "other"}', None])
+def test_results_are_not_added_to_what_is_no_card(tmp_path, text):
+    file = tmp_path / "card.json"
+    if text is not None:
+        file.write_text(text, "utf-8")
+    with pytest.raises(WeightsMissing, match=r"card\.json"):
+        add_results(file, [Result("motors", "clean", "alp_conv", 0.8)])
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])
