@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from alp_assets.engines.catalog import make_engine
 from alp_assets.engines.selection import BANKS_ALWAYS, Choice, Situation, choose_engine
 from alp_assets.errors import ParameterError
 from alp_assets.params import ENGINE_NAMES, Params
+from schemas.texts import Language, read_texts
 
 _MOST = 1_000_000
 _MOST_RATE_HZ = 10_000_000
@@ -121,11 +123,10 @@ class _Measured:
 
 
 _MEASURED = _Measured()
-_BASIS = "measured with `alp onboard` on two cores of an AMD EPYC, without a GPU (bench/results/onboarding.json"
 
 
-def estimate(plan: Plan, params: Params, encoder: str) -> Estimate:
-    """Work out a plan. ``encoder`` is the one that engines A and B would work on.
+def estimate(plan: Plan, params: Params, encoder: str, language: Language = "en") -> Estimate:
+    """Work out a plan. ``encoder`` is the one that engines A and B would work on; texts are in the language.
 
     Engines are chosen by the very rules that onboarding goes by, for machines whose recordings are all
     confirmed and say their condition.
@@ -138,7 +139,8 @@ def estimate(plan: Plan, params: Params, encoder: str) -> Estimate:
         machine.raw_bytes * plan.machines,
         machine.standard_bytes * plan.machines,
     )
-    engines = tuple(_outlooks(plan, params, encoder))
+    texts = read_texts("estimate", language)
+    engines = tuple(_outlooks(plan, params, encoder, texts["notes"]))
     taken = next((outlook.engine for outlook in engines if outlook.automatic), "")
     return Estimate(
         plan,
@@ -147,8 +149,8 @@ def estimate(plan: Plan, params: Params, encoder: str) -> Estimate:
         encoder,
         engines,
         _compute_s(plan, total, params, encoder, taken),
-        f"{_BASIS}{'' if encoder in BANKS_ALWAYS else ', encoders.json'})",
-        tuple(_warnings(plan, machine, params)),
+        texts["basis"]["measured"].format(files=", ".join(_files(encoder))),
+        tuple(_warnings(plan, machine, params, texts["warnings"])),
     )
 
 
@@ -185,7 +187,12 @@ def _clips(seconds: float, params: Params) -> int:
     return int(whole) + (rest >= params.clips.min_seconds)
 
 
-def _outlooks(plan: Plan, params: Params, encoder: str) -> Iterator[Outlook]:
+def _files(encoder: str) -> list[str]:
+    """Where the measurements are that the computing time comes from."""
+    return ["bench/results/onboarding.json", *([] if encoder in BANKS_ALWAYS else ["encoders.json"])]
+
+
+def _outlooks(plan: Plan, params: Params, encoder: str, notes: Any) -> Iterator[Outlook]:
     """Every engine for a machine of the plan, whose normals count as target ones, the contract's default."""
     clips = plan.conditions * _condition_clips(plan, params)
     automatic = _choice(plan, params, encoder, "auto")
@@ -194,36 +201,37 @@ def _outlooks(plan: Plan, params: Params, encoder: str) -> Iterator[Outlook]:
         taken = automatic.engine.name == name
         least = max(engine.min_normals, params.models.min_normals)
         if clips < least:
-            yield Outlook(name, engine.letter, False, False, f"needs {least} normal clips of a machine")
+            yield Outlook(name, engine.letter, False, False, notes["too_few"].format(least=least))
         elif name == _C:
-            yield Outlook(name, engine.letter, *_prototypes(plan, params, encoder))
+            yield Outlook(name, engine.letter, *_prototypes(plan, params, encoder, notes))
         else:
-            note = automatic.reason if taken else _note(name, encoder)
+            note = _why_taken(clips, params, encoder, notes) if taken else notes[_unasked(name, encoder)]
             yield Outlook(name, engine.letter, True, taken, note)
 
 
-def _note(name: str, encoder: str) -> str:
-    """What to know of an engine that could be had and that ``auto`` does not take."""
+def _why_taken(clips: int, params: Params, encoder: str, notes: Any) -> str:
+    """Why ``auto`` takes the engine that it takes, of a machine with so many target normals and no others."""
+    enough = params.models.selection.few_target
+    if clips >= enough:
+        return str(notes["enough_target"].format(least=enough, count=clips))
+    return str(notes["few_without_weights" if encoder in BANKS_ALWAYS else "few"].format(count=clips))
+
+
+def _unasked(name: str, encoder: str) -> str:
+    """The note on an engine that could be had and that ``auto`` does not take."""
     if name == "patch_memory" and encoder in BANKS_ALWAYS:
-        return "by name; worth it with a large pretrained encoder (`alp weights add`), which is not here"
-    return {
-        "isolation_forest": "by name, or as a second opinion that names causes",
-        "autoencoder": "by name, or as a second opinion",
-    }.get(name, "by name")
+        return "needs_weights"
+    return {"isolation_forest": "causes", "autoencoder": "second"}.get(name, "by_name")
 
 
-def _prototypes(plan: Plan, params: Params, encoder: str) -> tuple[bool, bool, str]:
+def _prototypes(plan: Plan, params: Params, encoder: str, notes: Any) -> tuple[bool, bool, str]:
     """Whether engine C could be had by ``auto+c``, with all recordings marked as source; never by ``auto``."""
     choice = _choice(plan, params, encoder, "auto+c", source=True)
     if choice.engine.name == _C:
-        return True, False, "with models.engine auto+c, domain source, and the condition given for every recording"
+        return True, False, notes["c_possible"]
     rules, clips = params.models.selection, params.models.meta_prototype.k_shot + 1
-    return (
-        False,
-        False,
-        f"needs {rules.much_source} normal clips of a machine, and {rules.condition_values} conditions with "
-        f"{clips} clips or more each, of two files or more",
-    )
+    note = notes["c_needs"].format(least=rules.much_source, values=rules.condition_values, clips=clips)
+    return False, False, note
 
 
 def _choice(plan: Plan, params: Params, encoder: str, wanted: str, *, source: bool = False) -> Choice:
@@ -258,35 +266,37 @@ def _compute_s(plan: Plan, total: Amount, params: Params, encoder: str, engine: 
 
 
 def _set_aside(plan: Plan, params: Params) -> str:
-    """Why the recordings of the plan would not be used; empty where they would."""
-    limits, each = params.quality, 60 * plan.minutes / plan.recordings
+    """Why the recordings of the plan would not be used, as the key of its text; empty where they would."""
+    limits, each = params.quality, _seconds_each(plan)
     if plan.sample_rate_hz < limits.min_sample_rate_hz:
-        least = f"{limits.min_sample_rate_hz:,} Hz"
-        return f"Recordings below {least} are set aside, so none counts; record at {SAMPLE_RATE:,} Hz or more."
+        return "low_rate"
     if plan.channels > limits.max_channels:
-        return f"Recordings with more than {limits.max_channels} channels are set aside, so none counts."
+        return "channels"
     if each < limits.min_duration_s:
-        return (
-            f"Recordings of {each:.2g} s are set aside as too short, so none counts; make them {CLIP_SECONDS} s."
-        )
-    if each > limits.max_duration_s:
-        return (
-            f"Recordings of {each / 3600:,.1f} h are set aside as too long, so none counts; make several of each."
-        )
-    return ""
+        return "too_short"
+    return "too_long" if each > limits.max_duration_s else ""
 
 
-def _warnings(plan: Plan, machine: Amount, params: Params) -> Iterator[str]:
+def _warnings(plan: Plan, machine: Amount, params: Params, texts: Any) -> Iterator[str]:
+    limits, each = params.quality, _seconds_each(plan)
     if reason := _set_aside(plan, params):
-        yield reason
+        yield texts[reason].format(
+            least=limits.min_sample_rate_hz,
+            rate=SAMPLE_RATE,
+            most=limits.max_channels,
+            each=each,
+            seconds=CLIP_SECONDS,
+            hours=each / 3600,
+        )
         return
     if plan.sample_rate_hz < SAMPLE_RATE:
-        yield f"Nothing above {plan.sample_rate_hz / 2:,.0f} Hz is recorded; {SAMPLE_RATE:,} Hz would hold more."
-    each = 60 * plan.minutes / plan.recordings
-    if each < CLIP_SECONDS:
-        yield f"Recordings of {each:.2g} s are padded to {CLIP_SECONDS} s; longer ones tell more."
+        yield texts["narrow"].format(highest=plan.sample_rate_hz / 2, rate=SAMPLE_RATE)
+    if round(each, 1) < CLIP_SECONDS:
+        yield texts["padded"].format(each=each, seconds=CLIP_SECONDS)
     if machine.raw_bytes * plan.machines > params.upload.max_total_bytes:
-        yield (
-            f"One package may unpack to {params.upload.max_total_bytes / 2**30:.0f} GiB, and this is more; send "
-            "several."
-        )
+        yield texts["too_large"].format(most=params.upload.max_total_bytes / 2**30)
+
+
+def _seconds_each(plan: Plan) -> float:
+    """How long each normal recording is."""
+    return 60 * plan.minutes / plan.recordings

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from alp_assets.commands.form import estimate as command
 from alp_assets.errors import ParameterError
 from alp_assets.estimate import Plan, estimate
 from alp_assets.params import Params, with_overrides
+from schemas.texts import LANGUAGES, read_texts
 
 PARAMS = Params()
 MEASURED = Path(__file__).parent.parent / "bench" / "results"
@@ -222,8 +224,30 @@ def test_the_command_tells_the_same_as_a_table_and_as_json(alp_estimate):
         assert text in table
 
 
+def test_the_command_speaks_korean(alp_estimate):
+    table = alp_estimate("fan", "--minutes", "0.1", "--lang", "ko").stdout
+    for text in ("팬", "설비 1대당", "정상 클립", "채워 사용합니다", "onboarding.json"):
+        assert text in table
+    told = json.loads(alp_estimate("fan", "--lang", "ko", "--json").stdout)
+    assert all(re.search("[가-힣]", engine["note"]) for engine in told["engines"])
+
+
+def test_texts_are_the_same_in_every_language():
+    keys = [{part: words.keys() for part, words in read_texts("estimate", name).items()} for name in LANGUAGES]
+    assert all(other == keys[0] for other in keys)
+
+
+def test_recordings_of_ten_seconds_are_not_called_padded():
+    assert estimate(fan(minutes=9.9999 / 60), PARAMS, "logmel").warnings == ()
+
+
 def test_the_command_refuses_what_it_does_not_know(alp_estimate):
-    for arguments, word in ((("fna",), "fan"), (("fan", "--sections", "0"), "sections"), ((" ",), "pump")):
+    for arguments, word in (
+        (("fna",), "fan"),
+        (("fan", "--sections", "0"), "sections"),
+        ((" ",), "pump"),
+        (("fan", "--lang", "de"), "ko"),
+    ):
         error = alp_estimate(*arguments).exception
         assert isinstance(error, ParameterError)
         assert word in str(error)

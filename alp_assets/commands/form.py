@@ -15,6 +15,7 @@ from alp_assets.errors import ParameterError
 if TYPE_CHECKING:
     from alp_assets.estimate import Estimate
     from alp_assets.terminal import Terminal
+    from schemas.texts import Language
 
 MachinesArgument = Annotated[
     str, typer.Argument(help="Machine types, separated by commas: fan,valve.", metavar="TYPES")
@@ -34,18 +35,12 @@ def form(
     from alp_assets.params import load_params
     from alp_assets.report.form import read_machine_types, write_forms
     from alp_assets.terminal import Terminal
-    from schemas.texts import LANGUAGES
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
-    known = {name: name for name in LANGUAGES}
-    if language not in known:
-        raise ParameterError(f"--lang {language}: forms are written in {' and '.join(LANGUAGES)}.")
-    chosen = read_machine_types(machines)
+    spoken, chosen = _known_language(language, "forms"), read_machine_types(machines)
     params = load_params(root).models
     with terminal.working():
-        written = write_forms(
-            chosen, known[language], out, params, replace=replace, progress=terminal.progress("form")
-        )
+        written = write_forms(chosen, spoken, out, params, replace=replace, progress=terminal.progress("form"))
     if as_json:
         _print_json({"files": written.files, "no_pdf": written.no_pdf})
         return
@@ -65,6 +60,7 @@ def estimate(
     rate: Annotated[int, typer.Option(help="Sample rate of the files in Hz.")] = 16_000,
     channels: Annotated[int, typer.Option(help="Channels of the files.")] = 1,
     bits: Annotated[int, typer.Option(help="Bits a sample: 16, 24 or 32.")] = 16,
+    language: Annotated[str, typer.Option("--lang", help="Language of the texts: en or ko.")] = "en",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,7 +74,7 @@ def estimate(
     from alp_assets.terminal import Terminal
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
-    params = load_params(root)
+    spoken, params = _known_language(language, "estimates"), load_params(root)
     plan = Plan(
         read_machine_types(machines),
         sections=sections,
@@ -90,35 +86,52 @@ def estimate(
         channels=channels,
         bits=bits,
     )
-    found = worked_out(plan, params, resolve_encoder(params.embeddings, root))
+    found = worked_out(plan, params, resolve_encoder(params.embeddings, root), spoken)
     if as_json:
         _print_json(_as_json(found))
     else:
-        _show(found, terminal)
+        _show(found, terminal, spoken)
 
 
-def _show(found: Estimate, terminal: Terminal) -> None:
-    plan, columns = found.plan, (found.machine, found.total)
-    all_machines = f"{plan.machines} machine{'s' if plan.machines > 1 else ''}"
+def _known_language(language: str, what: str) -> Language:
+    from schemas.texts import LANGUAGES
+
+    chosen = next((known for known in LANGUAGES if known == language), None)
+    if chosen is None:
+        raise ParameterError(f"--lang {language}: {what} are written in {' and '.join(LANGUAGES)}.")
+    return chosen
+
+
+def _show(found: Estimate, terminal: Terminal, language: Language) -> None:
+    from alp_assets.audio.standardize import CLIP_SECONDS
+    from schemas.texts import read_texts
+
+    texts = read_texts("estimate", language)
+    words, plan, columns = texts["table"], found.plan, (found.machine, found.total)
+    all_machines = words["machine"] if plan.machines == 1 else words["machines"].format(count=plan.machines)
     rows = [
-        ["clips of 10 s", *(f"{amount.clips:,}" for amount in columns)],
-        ["hours", *(f"{amount.hours:,.2f}" for amount in columns)],
-        ["as recorded", *(_megabytes(amount.raw_bytes) for amount in columns)],
-        ["standardised", *(_megabytes(amount.standard_bytes) for amount in columns)],
-        ["computing time", "", f"about {_duration(found.compute_s)}"],
+        [words["clips"].format(seconds=CLIP_SECONDS), *(f"{amount.clips:,}" for amount in columns)],
+        [words["hours"], *(f"{amount.hours:,.2f}" for amount in columns)],
+        [words["raw"], *(_megabytes(amount.raw_bytes) for amount in columns)],
+        [words["standard"], *(_megabytes(amount.standard_bytes) for amount in columns)],
+        [words["compute"], "", words["about"].format(time=_duration(found.compute_s, words))],
     ]
-    terminal.table(", ".join(plan.machine_types), ("", "each machine", all_machines), rows)
+    names = read_texts("form", language)["machines"]
+    title = ", ".join(names[name]["name"] for name in plan.machine_types)
+    terminal.table(title, ("", words["each"], all_machines), rows)
+    said = texts["engines"]
     engines = [
         [
             f"{engine.letter}  {engine.engine}",
-            "yes" if engine.possible else "no",
-            "auto" * engine.automatic,
+            said["yes" if engine.possible else "no"],
+            said["auto"] * engine.automatic,
             engine.note,
         ]
         for engine in found.engines
     ]
-    terminal.table("Engines", ("engine", "possible", "taken by", "note"), engines)
-    terminal.say(f"Encoder: {found.encoder}. Computing time: {found.basis}; more cores and a GPU are faster.")
+    heads = [said[name] for name in ("engine", "possible", "taken", "note")]
+    terminal.table(said["title"], heads, engines)
+    terminal.say(texts["basis"]["line"].format(encoder=found.encoder, basis=found.basis))
     for warning in found.warnings:
         terminal.say(warning)
 
@@ -134,10 +147,13 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.2f} MB"
 
 
-def _duration(seconds: float) -> str:
+def _duration(seconds: float, words: Any) -> str:
     if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+        return str(words["seconds"].format(count=seconds))
+    minutes = seconds / 60
+    return str(
+        words["minutes"].format(count=minutes) if minutes < 90 else words["long"].format(count=minutes / 60)
+    )
 
 
 def _print_json(value: Any) -> None:

@@ -41,8 +41,11 @@ TypeOption = Annotated[
     typer.Option("--machine-type", help="ALP's type for a machine that it does not know.", metavar="MACHINE=TYPE"),
 ]
 ChannelsOption = Annotated[
-    str,
-    typer.Option(help="whole: files as they are, ALP hears the first channel; apart: each by itself; or one."),
+    str | None,
+    typer.Option(
+        help="whole: files as they are, ALP hears the first channel; apart: each by itself; or one. By default "
+        "apart where the set says which microphones they are (DCASE 2026), else whole.",
+    ),
 ]
 TimeOption = Annotated[
     datetime | None,
@@ -61,7 +64,7 @@ def import_dcase(
     machines: MachinesOption = None,
     sections: SectionsOption = None,
     machine_type: TypeOption = None,
-    channels: ChannelsOption = "whole",
+    channels: ChannelsOption = None,
     recorded_at: TimeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,7 +81,7 @@ def import_mimii(
     machines: MachinesOption = None,
     sections: SectionsOption = None,
     machine_type: TypeOption = None,
-    channels: ChannelsOption = "whole",
+    channels: ChannelsOption = None,
     recorded_at: TimeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -136,11 +139,11 @@ def _import(
     machines: str | None,
     sections: str | None,
     machine_types: list[str] | None,
-    channels: str,
+    channels: str | None,
     recorded_at: datetime | None,
     as_json: bool,
 ) -> None:
-    from alp_assets.interop.entries import Packing
+    from alp_assets.interop.entries import APART, WHOLE, Packing
     from alp_assets.interop.packing import write_package
     from alp_assets.terminal import Terminal
 
@@ -148,9 +151,10 @@ def _import(
     target = out or Path(f"{_slug(folder.absolute().name)}.zip")
     if target.exists():
         raise AlpError(f"{target}: there is such a file already. Remove it, or choose another name with --out.")
-    packing = Packing(_pairs(machine_types or []), channels, recorded_at.isoformat() if recorded_at else "")
+    types, time = _pairs(machine_types or []), recorded_at.isoformat() if recorded_at else ""
     with terminal.working():
         data = read(folder, terminal.progress("import")).only(_words(machines), _words(sections))
+        packing = Packing(types, channels or (APART if data.microphones else WHOLE), time)
         packed = write_package(target, data, packing, terminal.progress("import"))
     if as_json:
         _print_json(_as_json(packed))

@@ -36,6 +36,7 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aif", ".a
 SIGNAL_SUFFIXES = frozenset({".csv", ".npy", ".parquet", ".mat"})
 TABLE_SUFFIXES = (".csv", ".xlsx", ".tsv", ".txt", ".xls")
 
+_TABLE_STEM = "metadata"
 _CHUNK = 1 << 20
 _MOST_PROBLEMS = 1_000
 _UTF8_FLAG = 0x800
@@ -121,25 +122,39 @@ class PackageArchive:
                 handle.close()
 
     def tables(self) -> list[str]:
-        """Names that may be the metadata table, the likeliest first.
+        """Names of tables: the one that is to be read first, then those that stand beside it unread.
 
-        These are the files called ``metadata`` at the top; where there is none, the only table
-        at the top under whatever name. Empty if there is neither, or several of the latter.
+        The first is a file called ``metadata`` at the top; where there is none, the only table at the top under
+        whatever name. Empty if there is neither, or several of the latter. Unread are others of that name
+        wherever they lie, and further workbooks: a customer with several kinds of machine has a form for each.
         """
         top = [PurePosixPath(name) for name in self.files if "/" not in name]
         tables = [path for path in top if path.suffix.lower() in TABLE_SUFFIXES]
-        named = [path for path in tables if path.stem.lower() == "metadata"]
+        named = [path for path in tables if path.stem.lower() == _TABLE_STEM]
         if named:
             order = sorted(
                 named,
                 key=lambda p: (p.name != "metadata.csv", TABLE_SUFFIXES.index(p.suffix.lower()), p.name),
             )
-            return [path.name for path in order]
+            found = [path.name for path in order]
+            return [*found, *self._tables_beside(found)]
         for suffixes in ((".csv", ".xlsx"), TABLE_SUFFIXES):
             found = [path.name for path in tables if path.suffix.lower() in suffixes]
             if found:
-                return found if len(found) == 1 else []
+                return [*found, *self._tables_beside(found)] if len(found) == 1 else []
         return []
+
+    def _tables_beside(self, found: Sequence[str]) -> list[str]:
+        paths = [PurePosixPath(name) for name in self.files if name not in found]
+        return sorted(
+            path.as_posix()
+            for path in paths
+            if path.parts[0].lower() not in MEDIA_FOLDERS
+            and (
+                path.suffix.lower() == ".xlsx"
+                or (path.suffix.lower() in TABLE_SUFFIXES and path.stem.lower() == _TABLE_STEM)
+            )
+        )
 
     def media(self) -> list[str]:
         """Names of the recordings, sorted: what lies under audio/ or signals/, or has such an extension."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache, partial
+from hashlib import sha256
 
 import pandas as pd
 
@@ -141,7 +142,7 @@ def _name_clips(table: pd.DataFrame) -> set[int]:
     unnamed = table["clip_id"].isna()
     paths = table.loc[unnamed, "relative_path"]
     names = _default_names(paths.dropna().unique(), set(table["clip_id"].dropna()))
-    filled = [names.get(path) for path in paths.tolist()]
+    filled = [_fitting(names[path]) if path in names else None for path in paths.tolist()]
     table.loc[unnamed, "clip_id"] = pd.Series(filled, index=paths.index, dtype="str")
     return set(table.index[unnamed])
 
@@ -176,6 +177,12 @@ def _default_names(paths: Iterable[str], taken: set[str]) -> dict[str, str]:
         taken = taken | set(unique.values())
         left = [path for path in left if path not in unique]
     return {**chosen, **{path: path.replace("/", "__") for path in left}}
+
+
+def _fitting(name: str) -> str:
+    """A name that a long path gave, cut to what the contract allows and kept apart from others by a digest."""
+    most = LONGEST["clip_id"]
+    return name if len(name) <= most else f"{name[: most - 17]}-{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _check_contract(table: pd.DataFrame, unnamed: set[int], findings: _Findings) -> None:

@@ -34,6 +34,7 @@ _HEADER_NEEDS = 2
 _EXCEL_ROWS = 1_048_576
 _MOST_COLUMNS = 256
 _LONGEST_LINE = 1 << 20
+_LEAST_LATIN, _LEAST_HANGUL = 5, 2
 _SEPARATORS = (",", ";", "\t")
 _END = "\0"
 _OLE = b"\xd0\xcf\x11\xe0"
@@ -315,7 +316,22 @@ def _kept_text(cell: str) -> str:
 def _check_header(header: _Header, filename: str) -> None:
     problems = [*_duplicates(header, filename), *_missing(header, filename)]
     if problems:
-        raise TableRefused(problems)
+        # all at once: nobody should have to send the table again to learn of the next header
+        raise TableRefused([*problems, *_misspelt_others(header, filename)])
+
+
+def _misspelt_others(header: _Header, filename: str) -> Iterator[Problem]:
+    """Unknown headers that are much like a column which may be missing."""
+    present = {column.name for _, column in header.known}
+    absent = [column for column in COLUMNS if column.name not in present and not column.required]
+    for text in header.unknown:
+        near = next((column.name for column in absent if near_header(column, [text])), None)
+        if near:
+            values: dict[str, Value] = {"header": shortened(text), "near": near}
+            yield Problem(
+                "warning", "column_unknown_near", values, column=shortened(text), file=filename,
+                row=header.row, letter=header.letters[text], header=text,
+            )  # fmt: skip
 
 
 def _duplicates(header: _Header, filename: str) -> Iterator[Problem]:
@@ -337,7 +353,7 @@ def _missing(header: _Header, filename: str) -> Iterator[Problem]:
     for column in COLUMNS:
         if column.name not in REQUIRED_COLUMNS or column.name in present:
             continue
-        near = near_header(column, header.unknown)
+        near = near_header(column, header.unknown) or _wordier_header(column, header.unknown)
         values: dict[str, Value] = {
             "column": column.name,
             "meaning": column.name,
@@ -361,6 +377,14 @@ def near_header(column: Column, headers: Iterable[str]) -> str | None:
         if ratio > likeness:
             best, likeness = header, ratio
     return best
+
+
+def _wordier_header(column: Column, headers: Iterable[str]) -> str | None:
+    """The first header that says a name of ``column`` and more, such as 설비 번호를 적어 주세요."""
+    names = [fold_header(name) for name in (column.name, *column.aliases)]
+    # short words occur in others by chance
+    telling = [name for name in names if len(name) >= (_LEAST_LATIN if name.isascii() else _LEAST_HANGUL)]
+    return next((header for header in headers if any(name in fold_header(header)[:100] for name in telling)), None)
 
 
 def _refusal(filename: str, code: str, **values: Value) -> TableRefused:

@@ -87,14 +87,14 @@ def _from_parts(parts: dict[str, str | None]) -> datetime:
     if not _FIRST_YEAR <= year <= _LAST_YEAR:
         raise Unreadable("time_year", year=year)
     hour = _hour(int(parts.get("hour") or 0), (parts.get("half") or parts.get("half_after") or "").lower())
-    second = float((parts.get("second") or "0").replace(",", "."))
+    minute, second = int(parts.get("minute") or 0), float((parts.get("second") or "0").replace(",", "."))
     try:
-        moment = datetime(year, month, day, hour, int(parts.get("minute") or 0))
+        moment = datetime(year, month, day, hour, minute, int(second))
     except ValueError as error:
-        raise Unreadable("time_impossible", detail=str(error)) from error
-    if second >= 60:
-        raise Unreadable("time_impossible", detail="second must be in 0..59")
-    return moment + timedelta(microseconds=round(second * 1e6))
+        # figures alone, which are the same in every language, and tell how the cell was read
+        read_as = f"{year}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}"
+        raise Unreadable("time_impossible", detail=f"{read_as}:{second:02.0f}" if second else read_as) from error
+    return moment + timedelta(microseconds=round((second - int(second)) * 1e6))
 
 
 def _hour(hour: int, half: str) -> int:

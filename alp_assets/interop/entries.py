@@ -14,7 +14,7 @@ from schemas.columns import COLUMNS, fold_header
 TABLE_COLUMNS = (
     "relative_path", "clip_id", "machine_type", "section_id", "recorded_at", "operator_confirmed", "split",
     "domain", "label", "mic_position_id", "noise_id", "speed_level", "load_level", "operating_condition", "snr_db",
-    "supp_type",
+    "supp_type", "modality",
 )  # fmt: skip
 """Columns of the table, in order; all of them are in the contract."""
 
@@ -120,6 +120,7 @@ def _entry(recording: Recording, channel: int, data: DataSet, packing: Packing, 
         "label": recording.label,
         "snr_db": recording.snr_db,
         "supp_type": recording.supp_type,
+        "modality": "sound",
         **conditions(recording.attributes, microphone),
     }
     return Entry(recording, channel, path, row)

@@ -131,6 +131,7 @@ def record(spec: SynthSpec, task: Task) -> Recording:
         "domain": group.domain,
         "label": _SUPPLEMENT_LABELS[group.what] if supplemental else group.what,
         "supp_type": group.what if supplemental else "",
+        "modality": "sound",
         "sample_rate_hz": str(spec.sample_rate_hz),
     }
     return Recording(

@@ -173,6 +173,17 @@ def test_clip_ids_from_paths(paths, ids):
     assert result.problems == []
 
 
+def test_a_path_too_long_for_a_name_still_gives_one():
+    paths = [f"audio/{'긴' * 150}/{'이름' * 60}/{number}.wav" for number in range(2)]
+    paths += [f"audio/{number}/{'가' * 210}.wav" for number in range(2)]
+    result = normalized(*({"relative_path": path} for path in paths))
+    names = result.frame["clip_id"].tolist()
+    assert result.problems == []
+    assert names[:2] == ["0", "1"]
+    assert len({*names}) == 4
+    assert {len(name) for name in names[2:]} == {200}
+
+
 def test_given_clip_ids_are_kept_and_avoided():
     result = normalized({"relative_path": "audio/1.wav"}, {"relative_path": "audio/2.wav", "clip_id": "1"})
     assert result.frame["clip_id"].tolist() == ["audio__1", "1"]
@@ -218,6 +229,15 @@ def test_given_clip_ids_are_kept_and_avoided():
 )
 def test_times(text, expected):
     assert only_row(recorded_at=text)["recorded_at"] == pd.Timestamp(*expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "read_as"),
+    [("31/2/2024", "2024-02-31 00:00"), ("2024.13.5 오후 2시", "2024-13-05 14:00"),
+     ("2024-03-05 14:03:61", "2024-03-05 14:03:61")],
+)  # fmt: skip
+def test_an_impossible_time_is_told_as_it_was_read(text, read_as):
+    assert only_problem(recorded_at=text).told("ko").problem == f"존재하지 않는 날짜 또는 시각입니다({read_as})."
 
 
 @pytest.mark.parametrize(

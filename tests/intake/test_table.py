@@ -193,6 +193,24 @@ def test_every_missing_column_is_listed_with_its_names_and_near_misses():
     assert "녹음일시" in problems[2].remedy
 
 
+def test_a_header_that_says_more_than_the_name_of_a_missing_column_is_suggested():
+    header = ["파일명", "기계종류", "설비 번호를 적어 주세요", "녹음한 날짜", "비고"]
+    section, time = refusal(as_csv([header, ["a.wav", "fan", "1", "2026-03-05", ""]]))
+    assert (section.column, section.header, section.letter) == ("section_id", "설비 번호를 적어 주세요", "C")
+    assert (time.column, time.header, time.letter) == ("recorded_at", "녹음한 날짜", "D")
+
+
+def test_a_refusal_for_one_header_tells_of_the_other_misspelt_ones_too():
+    header = ["파일명", "기계종류", "어느 것", "녹음일시", "정상 확인 여부", "비고"]
+    with pytest.raises(TableRefused) as caught:
+        read_table(as_csv([header, ["a.wav", "fan", "1", "2026-03-05", "예", ""]]), "metadata.csv")
+    assert [(problem.severity, problem.code, problem.column) for problem in caught.value.problems] == [
+        ("refusal", "column_missing", "section_id"),
+        ("warning", "column_unknown_near", "정상 확인 여부"),
+    ]
+    assert "operator_confirmed" in caught.value.problems[1].remedy
+
+
 def test_no_known_header_at_all_lists_all_that_are_needed():
     problems = refusal(b"foo;bar\n1;2\n")
     assert [problem.column for problem in problems] == HEADER

@@ -75,6 +75,16 @@ def test_mimii(alp, tmp_path):
     assert "MIMII" in alp("import", "mimii", "set", "--channels", "1").output
 
 
+@pytest.mark.parametrize(
+    ("channels", "chosen", "sections"),
+    [(2, (), {"00", "00-far"}), (2, ("--channels", "whole"), {"00"}), (1, (), {"00"})],
+)
+def test_near_and_far_are_kept_apart_unless_asked_otherwise(alp, tmp_path, channels, chosen, sections):
+    trees.lay(tmp_path / "set", trees.of_2025(), channels)
+    told = json.loads(alp("import", "dcase", tmp_path / "set", "--json", *chosen).stdout)
+    assert {section["section_id"] for section in told["sections"]} == sections
+
+
 @pytest.mark.parametrize("text", ["ToyCar", "=motor", "ToyCar="])
 def test_a_machine_type_that_is_no_pair_is_refused(alp, tmp_path, text):
     with pytest.raises(AlpError, match="MACHINE=TYPE"):

@@ -37,8 +37,6 @@ SPEC = SynthSpec(
     duration_s=2.0,
 )
 SMALL = SynthSpec(("fan",), 1, 2, 1, 1, 1, 0, duration_s=1.0)
-NOT_FOR_SOUND = "modality"
-"""What the contract has for signals alone: a sound has no value of it."""
 
 
 def table_of(path: Path) -> list[dict[str, str]]:
@@ -85,7 +83,7 @@ def test_every_column_of_the_contract_is_there_and_filled_with_what_it_allows(pa
     assert tuple(table[0]) == COLUMN_NAMES
     for column in COLUMNS:
         written = {row[column.name] for row in table}
-        assert (written == {""}) is (column.name == NOT_FOR_SOUND)
+        assert written != {""}, column.name
         if column.values:
             assert written <= {value for value, _ in column.values} | {""}
     with zipfile.ZipFile(package) as archive:
@@ -113,13 +111,13 @@ def test_every_recording_is_measured(package, table):
         assert (float(line["clipping_ratio"]), float(line["silence_ratio"])) == (0.0, 0.0)
 
 
-def test_the_package_passes_its_own_contract_without_a_warning(package, tmp_path):
+def test_the_package_passes_its_own_contract_and_is_warned_of_its_hum_alone(package, tmp_path):
     from alp_assets.stages.rejection import known_problems
     from tests.packages import receive, run_through
 
     folder = receive(tmp_path, package)
     assert all(summary.passed for summary in run_through(folder, until="quality").values())
-    assert known_problems(folder) == []
+    assert {problem.code for problem in known_problems(folder)} <= {"mains_hum"}
 
 
 def test_rows_say_what_they_should_and_nothing_else(table):
