@@ -1,0 +1,1 @@
+"""Motor current, flux and vibration: series instead of sound."""
