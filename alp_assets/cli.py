@@ -15,10 +15,13 @@ import typer
 from alp_assets.commands.check import check
 from alp_assets.commands.form import estimate, form
 from alp_assets.commands.interop import export_app, import_app
+from alp_assets.commands.models import models_app
 from alp_assets.commands.options import DataOption, JsonOption, SetOption, overrides
 from alp_assets.commands.pretrain import pretrain
 from alp_assets.commands.report import report
+from alp_assets.commands.serve import keys_app, serve
 from alp_assets.commands.synth import synth, write_customer
+from alp_assets.commands.train import train
 from alp_assets.commands.weights import weights_app
 from alp_assets.errors import AlpError
 
@@ -35,6 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(weights_app, name="weights")
+app.add_typer(models_app, name="models")
+app.add_typer(keys_app, name="keys")
 app.add_typer(import_app, name="import")
 app.add_typer(export_app, name="export")
 
@@ -145,8 +150,10 @@ def score(
         raise typer.Exit(MISUSED)
 
 
+app.command()(serve)
 app.command()(report)
 app.command()(pretrain)
+app.command()(train)
 
 
 @app.command()

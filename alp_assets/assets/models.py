@@ -3,8 +3,10 @@
 import dagster as dg
 
 from alp_assets.assets.embeddings import embeddings
-from alp_assets.assets.running import OWNERS, run_stage_asset
+from alp_assets.assets.running import OWNERS, Metadata, run_stage_asset
 from alp_assets.assets.workplace import Workplace, packages
+from alp_assets.stages.package import PackageFolder
+from alp_assets.stages.summary import Summary
 
 
 @dg.asset(group_name="detection", partitions_def=packages, deps=[embeddings], owners=OWNERS, kinds={"numpy"})
@@ -12,4 +14,10 @@ def models(
     context: dg.AssetExecutionContext, workplace: dg.ResourceParam[Workplace]
 ) -> dg.MaterializeResult[None]:
     """A fitted engine and a threshold for every section that has normals."""
-    return run_stage_asset(context, workplace, "models")
+    return run_stage_asset(context, workplace, "models", _show)
+
+
+def _show(folder: PackageFolder, _: Summary) -> Metadata:
+    from alp_assets.assets.registered import registered_metadata
+
+    return registered_metadata(folder)

@@ -15,7 +15,9 @@ def scores(
     context: dg.AssetExecutionContext, workplace: dg.ResourceParam[Workplace]
 ) -> dg.MaterializeResult[None]:
     """Every clip's anomaly score and decision, and the figures of merit."""
-    return run_stage_asset(context, workplace, "scores", _show)
+    result = run_stage_asset(context, workplace, "scores", _show)
+    _observe_models(context, workplace.folder(context.partition_key))
+    return result
 
 
 def _show(folder: PackageFolder, summary: Summary) -> Metadata:
@@ -27,3 +29,12 @@ def _show(folder: PackageFolder, summary: Summary) -> Metadata:
         "dagster/partition_row_count": summary.figures["clips"],
         "distribution": score_strips(read_scores(folder)),
     }
+
+
+def _observe_models(context: dg.AssetExecutionContext, folder: PackageFolder) -> None:
+    """Show on the asset ``models`` what the scores say of them, and whether they took their sections over."""
+    from alp_assets.assets.registered import registered_metadata
+
+    found = registered_metadata(folder)
+    if found:
+        context.log_event(dg.AssetObservation(models.key, partition=context.partition_key, metadata=found))

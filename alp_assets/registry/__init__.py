@@ -1,1 +1,1 @@
-"""Model versions, and the one that a section scores with."""
+"""Model versions: which there are, what is known of each, and which one a section scores with."""

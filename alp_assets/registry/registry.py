@@ -1,107 +1,349 @@
 """Which model versions there are, and which one a section scores with.
 
 Version folders are copies that nobody changes: ``models/<customer>/<section>/<version>/`` in the data
-root. The table is ``registry.db`` beside it.
+root. What is known of them lies in ``registry.db`` beside it, or in the database of ``ALP_REGISTRY_URL``.
 """
 
 from __future__ import annotations
 
-import hashlib
+import math
+import os
 import shutil
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast, get_args
 
 import sqlalchemy as sa
 
 from alp_assets.errors import ModelCorrupt
 from alp_assets.files import replaced_folder
+from alp_assets.params import PromotionParams
+from alp_assets.registry import rows
+from alp_assets.registry.contents import content_hash, describe_folder
+from alp_assets.registry.database import FILE, Database
+from alp_assets.registry.names import checked_name
+from alp_assets.registry.promotion import objections
+from alp_assets.registry.records import (
+    ClipLabel,
+    Event,
+    Label,
+    ModelMissing,
+    RegistryRefused,
+    State,
+    ThresholdVersion,
+    Version,
+)
+from alp_assets.registry.tables import EVENTS, LABELS, VERSIONS
 from schemas.sections import Section
 
-_TABLES = sa.MetaData()
-_VERSIONS = sa.Table(
-    "versions",
-    _TABLES,
-    sa.Column("version", sa.String, primary_key=True),
-    sa.Column("customer", sa.String, primary_key=True),
-    sa.Column("machine_type", sa.String, primary_key=True),
-    sa.Column("section_id", sa.String, primary_key=True),
-    sa.Column("package", sa.String, nullable=False),
-    sa.Column("received_at", sa.String, nullable=False),
-    sa.Column("registered_at", sa.String, nullable=False),
-    sa.Column("folder", sa.String, nullable=False),
-)
+__all__ = ["ModelMissing", "Registry", "RegistryRefused", "content_hash", "verify"]
 
-
-@dataclass(frozen=True)
-class Version:
-    """One fitted model of a section. ``folder`` holds model, plan and threshold."""
-
-    version: str
-    section: Section
-    package: str
-    registered_at: str
-    folder: Path
+_WAITS = "waits until its package is scored"
 
 
 class Registry:
-    """The model versions of one data root. Safe to use from several threads and processes."""
+    """The model versions of one data root. Safe to use from several threads and processes.
 
-    def __init__(self, data_root: Path) -> None:
+    Args:
+        data_root: where the versions' folders lie.
+        url: of the database; by default ``ALP_REGISTRY_URL``, else ``registry.db`` in the data root.
+
+    Raises:
+        RegistryRefused: the database cannot be opened, or an ALP newer than this one made it.
+    """
+
+    def __init__(self, data_root: Path, url: str | None = None) -> None:
         self._root = data_root
-        data_root.mkdir(parents=True, exist_ok=True)
-        self._engine = sa.create_engine(
-            f"sqlite:///{data_root / 'registry.db'}", connect_args={"timeout": 60}, poolclass=sa.NullPool
-        )
-        with self._engine.begin() as connection:
-            connection.execute(sa.schema.CreateTable(_VERSIONS, if_not_exists=True))
+        chosen = url or os.environ.get("ALP_REGISTRY_URL")
+        self._database = Database(chosen or f"sqlite:///{data_root.absolute() / FILE}", data_root)
 
-    def register(self, section: Section, package: str, received_at: str, folder: Path) -> Version:
-        """Keep a copy of a fitted model's folder as a version. The same content is the same version.
+    def register(
+        self,
+        section: Section,
+        package: str,
+        received_at: str,
+        folder: Path,
+        *,
+        name: str = "",
+        description: str = "",
+        who: str = "alp",
+        origin: str = "",
+        created_at: str = "",
+        metrics: Mapping[str, float] | None = None,
+    ) -> Version:
+        """Keep a copy of a fitted model's folder as a version.
 
-        A copy that was damaged since is made anew.
+        The first model of a section becomes its champion, later ones wait as candidates until ``judge``. The same
+        content again is the same version and stays what it is; a copy that was damaged since is made anew.
+        ``origin`` says where a model comes from that was not fitted here; ``created_at`` and ``metrics`` are what
+        was known of it there.
+
+        Raises:
+            ModelCorrupt: the folder holds no model.
+            RegistryRefused: another model has the name, or another section this very model.
         """
-        version = content_hash(folder)
-        relative = Path("models", section.customer, section.folder, version)
-        row = {
-            "version": version,
-            "customer": section.customer,
-            "machine_type": section.machine_type,
-            "section_id": section.section_id,
-            "package": package,
-            "received_at": received_at,
-            "registered_at": datetime.now(UTC).isoformat(),
-            "folder": relative.as_posix(),
-        }
-        with self._engine.begin() as connection:
-            connection.execute(_VERSIONS.delete().where(*_same_version(section, version)))
-            if not _is_whole(self._root / relative, version):  # one at a time: deleting took the write lock
-                with replaced_folder(self._root / relative) as part:
-                    shutil.copytree(folder, part, dirs_exist_ok=True)
-            connection.execute(_VERSIONS.insert().values(row))
-        return self._version(section, row["version"], package, row["registered_at"], row["folder"])
+        contents = describe_folder(folder)
+        version = contents["version"]
+        place = Path("models", section.customer, section.folder, version)
+        with self._database.writing() as connection:
+            known = connection.execute(sa.select(VERSIONS).where(VERSIONS.c.version == version)).mappings().first()
+            if known and rows.version_of(known, self._root).section != section:
+                raise RegistryRefused(f"{folder}: this is model {known['name']} of another section.")
+            self._keep(folder, place, version)  # one at a time: nobody else may write
+            if known:
+                if not known["files"]:  # could not be read when an earlier layout was taken over
+                    rows.change(connection, **contents)
+                    rows.add_threshold(connection, version, contents["threshold"], "fitted", who)
+            else:
+                row = {
+                    **contents,
+                    "customer": section.customer,
+                    "machine_type": section.machine_type,
+                    "section_id": section.section_id,
+                    "name": rows.free_name(
+                        connection, checked_name(name) if name else "", section, contents["engine"]
+                    ),
+                    "state": State.CANDIDATE.value,
+                    "pinned": False,
+                    "package": package,
+                    "received_at": received_at,
+                    "created_at": created_at or rows.now(),
+                    "metrics": dict(metrics or {}),
+                    "folder": place.as_posix(),
+                    "description": description,
+                    "reason": "waits for somebody to promote it" if origin else _WAITS,
+                }
+                self._add(connection, row, section, who, origin)
+            return self._version(connection, version)
 
-    def champion(self, section: Section) -> Version | None:
-        """The version that the section scores with: the latest fit of the package received last."""
-        versions = self.versions(section)
-        return versions[0] if versions else None
+    def judge(
+        self, version: str, metrics: Mapping[str, float], rule: PromotionParams, who: str = "alp"
+    ) -> Version:
+        """Note the labelled figures of a version's own package, and promote a candidate that deserves it.
+
+        A candidate that does not stays one, with the reason. Champions and archived versions stay what they are.
+        """
+        with self._database.writing() as connection:
+            row = rows.find_row(connection, version)
+            figures = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+            if figures != row["metrics"]:
+                rows.change(connection, row["version"], metrics=figures)
+                before, after = _figures(row["metrics"]), _figures(figures)
+                rows.note(connection, row["version"], "metrics", who, before, after, "its package was scored")
+            found = self._version(connection, row["version"])
+            if found.state is State.CANDIDATE:
+                self._judge(connection, found, rule, who)
+            return self._version(connection, row["version"])
+
+    def get(self, version: str) -> Version:
+        """The version of an id or a name; ``ModelMissing`` when there is none."""
+        with self._database.reading() as connection:
+            return rows.version_of(rows.find_row(connection, version), self._root)
+
+    def find(
+        self,
+        *,
+        customer: str | None = None,
+        machine_type: str | None = None,
+        section_id: str | None = None,
+        engine: str | None = None,
+        state: State | str | None = None,
+    ) -> list[Version]:
+        """The versions that have all that is given, champions first, then the newest."""
+        wanted = {
+            "customer": customer,
+            "machine_type": machine_type,
+            "section_id": section_id,
+            "engine": engine,
+            "state": None if state is None else str(state),
+        }
+        where = [VERSIONS.c[name] == value for name, value in wanted.items() if value is not None]
+        with self._database.reading() as connection:
+            found = connection.execute(rows.in_order(sa.select(VERSIONS).where(*where))).mappings()
+            return [rows.version_of(row, self._root) for row in found]
 
     def versions(self, section: Section) -> list[Version]:
-        """All versions of a section, the champion first."""
-        query = (
-            sa.select(_VERSIONS)
-            .where(*_same_section(section))
-            .order_by(_VERSIONS.c.received_at.desc(), _VERSIONS.c.registered_at.desc())
+        """All versions of a section, the champion first, then the newest."""
+        return self.find(
+            customer=section.customer, machine_type=section.machine_type, section_id=section.section_id
         )
-        with self._engine.connect() as connection:
-            rows = connection.execute(query).mappings().all()
-        return [
-            self._version(section, row["version"], row["package"], row["registered_at"], row["folder"])
-            for row in rows
-        ]
 
-    def _version(self, section: Section, version: str, package: str, registered_at: str, folder: str) -> Version:
-        return Version(version, section, package, registered_at, self._root / folder)
+    def champion(self, section: Section) -> Version | None:
+        """The version that the section scores with."""
+        with self._database.reading() as connection:
+            row = rows.champion_row(connection, section)
+        return None if row is None else rows.version_of(row, self._root)
+
+    def promote(self, version: str, who: str, why: str) -> Version:
+        """Make a version the champion of its section, whatever the policy says.
+
+        Raises:
+            ModelCorrupt: its files are gone or changed.
+            RegistryRefused: the present champion is pinned.
+        """
+        found = self.get(version)
+        verify(found)
+        with self._database.writing() as connection:
+            row = rows.find_row(connection, found.version)
+            if row["state"] != State.CHAMPION:
+                self._crown(connection, found, "promoted", who, why)
+            return self._version(connection, found.version)
+
+    def rollback(self, section: Section, who: str, why: str) -> Version:
+        """Make the champion before the present one the champion again.
+
+        Raises:
+            ModelMissing: the section has no champion, or had none before this one.
+            ModelCorrupt: the files of the one before are gone or changed.
+            RegistryRefused: the present champion is pinned.
+        """
+        with self._database.writing() as connection:
+            before = rows.champion_before(connection, section)
+            if before is None:
+                raise ModelMissing(f"{section}: there was no champion before the present one to go back to.")
+            found = self._version(connection, before)
+            verify(found)
+            self._crown(connection, found, "rolled_back", who, why)
+            return self._version(connection, before)
+
+    def archive(self, version: str, who: str, why: str) -> Version:
+        """Take a version out of use; ``RegistryRefused`` for a champion."""
+        with self._database.writing() as connection:
+            row = rows.find_row(connection, version)
+            if row["state"] == State.CHAMPION:
+                raise RegistryRefused(f"{row['name']}: is the champion of its section. Promote another one first.")
+            if row["state"] != State.ARCHIVED:
+                self._enter(connection, row, State.ARCHIVED, "archived", who, why)
+            return self._version(connection, row["version"])
+
+    def pin(self, version: str, who: str, why: str) -> Version:
+        """Make a version the champion, if it is not, and keep it so until it is unpinned."""
+        found = self.promote(version, who, why)
+        with self._database.writing() as connection:
+            row = rows.find_row(connection, found.version)
+            if row["state"] != State.CHAMPION:
+                raise RegistryRefused(f"{row['name']}: another model was promoted meanwhile. Try again.")
+            if not row["pinned"]:
+                rows.change(connection, found.version, pinned=True)
+                rows.note(connection, found.version, "pinned", who, row["state"], row["state"], why)
+            return self._version(connection, found.version)
+
+    def unpin(self, section: Section, who: str, why: str) -> Version:
+        """Let the section's champion be replaced again; ``ModelMissing`` when it has none."""
+        with self._database.writing() as connection:
+            row = rows.champion_row(connection, section)
+            if row is None:
+                raise ModelMissing(f"{section}: has no champion.")
+            if row["pinned"]:
+                rows.change(connection, row["version"], pinned=False)
+                rows.note(connection, row["version"], "unpinned", who, row["state"], row["state"], why)
+            return self._version(connection, row["version"])
+
+    def describe(self, version: str, text: str, who: str) -> Version:
+        """Write what a version is, in place of what was written before."""
+        with self._database.writing() as connection:
+            row = rows.find_row(connection, version)
+            if row["description"] != text:
+                rows.change(connection, row["version"], description=text)
+                rows.note(connection, row["version"], "described", who, row["description"], text, "")
+            return self._version(connection, row["version"])
+
+    def history(self, section: Section | None = None, version: str | None = None) -> list[Event]:
+        """The decisions about a section's versions, about one version, or all of them; newest first."""
+        query = sa.select(EVENTS).order_by(EVENTS.c.number.desc())
+        with self._database.reading() as connection:
+            if section is not None:
+                query = query.join(VERSIONS, VERSIONS.c.version == EVENTS.c.version).where(
+                    *rows.in_section(section)
+                )
+            if version is not None:
+                query = query.where(EVENTS.c.version == rows.find_row(connection, version)["version"])
+            return [rows.event_of(row) for row in connection.execute(query).mappings()]
+
+    def save_threshold(self, version: str, value: float, note: str, who: str) -> ThresholdVersion:
+        """Give a version another threshold, which is in force from then on."""
+        if not math.isfinite(value):
+            raise RegistryRefused(f"{value} is no threshold: give a finite number.")
+        with self._database.writing() as connection:
+            row = rows.find_row(connection, version)
+            before = rows.thresholds(connection, row["version"])
+            saved = rows.add_threshold(connection, row["version"], float(value), note, who)
+            was = repr(before[-1].value) if before else ""
+            rows.note(connection, row["version"], "threshold", who, was, repr(saved.value), note)
+            return saved
+
+    def thresholds(self, version: str) -> list[ThresholdVersion]:
+        """The thresholds of a version; the first is the fitted one and the last is in force."""
+        with self._database.reading() as connection:
+            return rows.thresholds(connection, rows.find_row(connection, version)["version"])
+
+    def threshold(self, version: str) -> float:
+        """The threshold in force."""
+        found = self.thresholds(version)
+        return found[-1].value if found else math.nan
+
+    def label(self, customer: str, package: str, clip_id: str, label: str, note: str, who: str) -> Label:
+        """Note what a clip is: a false alarm is ``normal``, a real one ``anomaly``. The last word counts."""
+        if label not in get_args(ClipLabel):
+            raise RegistryRefused(f"{label!r} is no label: choose {' or '.join(get_args(ClipLabel))}.")
+        found = Label(customer, package, clip_id, cast("ClipLabel", label), note, who, rows.now())
+        with self._database.writing() as connection:
+            connection.execute(LABELS.insert().values(vars(found)))
+        return found
+
+    def labels(self, customer: str, package: str | None = None) -> list[Label]:
+        """The last label of every clip of a customer, or of one package of it."""
+        with self._database.reading() as connection:
+            return rows.latest_labels(connection, customer, package)
+
+    def _keep(self, folder: Path, place: Path, version: str) -> None:
+        if _is_whole(self._root / place, version):
+            return
+        with replaced_folder(self._root / place) as part:
+            shutil.copytree(folder, part, dirs_exist_ok=True)
+            if content_hash(part) != version:
+                raise ModelCorrupt(f"{folder}: this model was changed while it was registered. Try again.")
+
+    def _add(
+        self, connection: sa.Connection, row: dict[str, Any], section: Section, who: str, origin: str
+    ) -> None:
+        connection.execute(VERSIONS.insert().values(row))
+        version, state = row["version"], row["state"]
+        why = origin or f"fitted on package {row['package']}"
+        rows.note(connection, version, "imported" if origin else "registered", who, "", state, why)
+        rows.add_threshold(connection, version, row["threshold"], "fitted", who)
+        if rows.champion_row(connection, section) is None:
+            found = rows.version_of(row, self._root)
+            self._crown(connection, found, "promoted", who, "the first model of its section")
+
+    def _judge(self, connection: sa.Connection, found: Version, rule: PromotionParams, who: str) -> None:
+        row = rows.champion_row(connection, found.section)
+        against = objections(found, rows.version_of(row, self._root), rule) if row else []
+        if not against:
+            why = f"no worse than {row['name']}" if row else "its section has no champion"
+            self._crown(connection, found, "promoted", who, why)
+        elif found.reason != (reason := "; ".join(against)):
+            rows.change(connection, found.version, reason=reason)
+            rows.note(connection, found.version, "withheld", who, found.state, found.state, reason)
+
+    def _crown(self, connection: sa.Connection, found: Version, what: str, who: str, why: str) -> None:
+        """Make a version the champion; the one before is archived."""
+        present = rows.champion_row(connection, found.section)
+        if present and present["pinned"]:
+            raise RegistryRefused(f"{found.section}: its champion {present['name']} is pinned. Unpin it first.")
+        if present:
+            self._enter(connection, present, State.ARCHIVED, "archived", who, f"{found.name} took its place")
+        row = rows.find_row(connection, found.version)
+        self._enter(connection, row, State.CHAMPION, what, who, why)
+
+    def _enter(
+        self, connection: sa.Connection, row: rows.Row, state: State, what: str, who: str, why: str
+    ) -> None:
+        rows.change(connection, row["version"], state=state.value, reason=why)
+        rows.note(connection, row["version"], what, who, row["state"], state.value, why)
+
+    def _version(self, connection: sa.Connection, version: str) -> Version:
+        return rows.version_of(rows.find_row(connection, version), self._root)
 
 
 def verify(version: Version) -> None:
@@ -118,22 +360,5 @@ def _is_whole(folder: Path, version: str) -> bool:
     return folder.is_dir() and content_hash(folder) == version
 
 
-def _same_section(section: Section) -> tuple[sa.ColumnElement[bool], ...]:
-    return (
-        _VERSIONS.c.customer == section.customer,
-        _VERSIONS.c.machine_type == section.machine_type,
-        _VERSIONS.c.section_id == section.section_id,
-    )
-
-
-def _same_version(section: Section, version: str) -> tuple[sa.ColumnElement[bool], ...]:
-    return (*_same_section(section), _VERSIONS.c.version == version)
-
-
-def content_hash(folder: Path) -> str:
-    """The version that a folder with these files is."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
-        digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+def _figures(metrics: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in sorted(metrics.items()))

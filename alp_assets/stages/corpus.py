@@ -14,6 +14,7 @@ from alp_assets.engines.base import SOURCE, TARGET, Engine, Normals
 from alp_assets.errors import AlpError, EngineUnfit, StageMissing
 from alp_assets.stages.clips import read_clips
 from alp_assets.stages.embeddings import Embedded, read_embeddings, read_mixed
+from alp_assets.stages.feedback import ANOMALY, NORMAL, customer_labels
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.upload import read_receipt
 from schemas.sections import Section
@@ -29,6 +30,9 @@ Rows = np.ndarray[tuple[int], np.dtype[np.bool_]]
 @dataclass(frozen=True)
 class Census:
     """The normals of one section, before any embedding is read.
+
+    What people said of clips counts: a test clip of an earlier package whose alarm was false is a normal, and a
+    train clip that is an anomaly after all is none.
 
     ``table`` has a row for each: ``package``, ``position`` (row of that package's manifest), ``clip_id``,
     ``domain`` (clips of earlier packages are ``source``), ``recording``, ``own`` (of this package) and the
@@ -75,16 +79,19 @@ class Shelf:
     def __init__(self, folder: PackageFolder) -> None:
         self.folder = folder
         self.clips = read_clips(folder)
+        self._labels = customer_labels(folder)
         self._earlier = {item.package: (item, read_clips(item)) for item in _earlier_packages(folder)}
         self._open: dict[tuple[str, Feature], Embedded | str] = {}
 
     def census(self, section: Section) -> Census:
         """The normals of a section. Audio that the package itself holds is not taken from earlier ones again."""
         seen = set(self.clips["audio_sha256"])
-        parts = [_listed(self.clips, section, self.folder.package, own=True)]
+        parts = [self._own(section)]
         for name, (_, clips) in self._earlier.items():
             fresh = clips[~clips["audio_sha256"].isin(seen)]
-            parts.append(_listed(fresh.assign(domain=SOURCE), section, name, own=False))
+            parts.append(
+                _listed(fresh.assign(domain=SOURCE), section, name, self._labels.get(name, {}), own=False)
+            )
             seen.update(parts[-1]["recording"])
         return Census(section, pd.concat(parts, ignore_index=True))
 
@@ -155,9 +162,13 @@ class Shelf:
         others = [replace(section, section_id=name) for name in ids]
         if not others:
             return None
-        parts = [_listed(self.clips, other, self.folder.package, own=True) for other in others]
+        parts = [self._own(other) for other in others]
         table = pd.concat(parts, ignore_index=True)
         return self._normals(table.iloc[_rows_within(table, most)], feature, None) if len(table) else None
+
+    def _own(self, section: Section) -> pd.DataFrame:
+        name = self.folder.package
+        return _listed(self.clips, section, name, self._labels.get(name, {}), own=True)
 
     def _noise_mixed(self, table: pd.DataFrame, feature: Feature) -> Normals | None:
         """The copies of the package's own normals with noise in them."""
@@ -197,13 +208,19 @@ def _earlier_packages(folder: PackageFolder) -> list[PackageFolder]:
     return sorted(found, key=lambda other: str(read_receipt(other)["received_at"]))
 
 
-def _listed(clips: pd.DataFrame, section: Section, package: str, *, own: bool) -> pd.DataFrame:
-    """The normals of a section among clips whose index is their place in the manifest."""
+def _listed(
+    clips: pd.DataFrame, section: Section, package: str, labels: dict[str, str], *, own: bool
+) -> pd.DataFrame:
+    """The normals of a section among clips whose index is their place in the manifest.
+
+    Test clips of the package itself are none, whatever was said of them: it is scored on them.
+    """
+    said = clips["clip_id"].map(labels)
+    normal = (clips["split"] == "train") & (clips["label"] == "normal") & (said != ANOMALY)
+    if not own:
+        normal |= (clips["split"] == "test") & (said == NORMAL)
     rows = clips[
-        (clips["machine_type"] == section.machine_type)
-        & (clips["section_id"] == section.section_id)
-        & (clips["split"] == "train")
-        & (clips["label"] == "normal")
+        (clips["machine_type"] == section.machine_type) & (clips["section_id"] == section.section_id) & normal
     ]
     found = rows[["clip_id", "domain"]].assign(
         package=package, position=rows.index, recording=rows["audio_sha256"], own=own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -62,11 +63,13 @@ class Plan:
     second_opinions: list[Opinion] = field(default_factory=list)
 
 
-def models(folder: PackageFolder, params: Params, progress: Progress = silent) -> Summary:
+def models(
+    folder: PackageFolder, params: Params, progress: Progress = silent, *, name: str = "", who: str = "alp"
+) -> Summary:
     """Fit, calibrate and register every section, several at a time.
 
     A section without normals in this package, or with too few in all, gets a plan that says so and no
-    model; its champion may still score it.
+    model; its champion may still score it. ``name`` is what the model of a package of one section is called.
     """
     from alp_assets.registry.registry import Registry
 
@@ -87,7 +90,8 @@ def models(folder: PackageFolder, params: Params, progress: Progress = silent) -
     received = str(read_receipt(folder)["received_at"])
     for section, plan in zip(sections, plans, strict=True):
         if plan.engine:
-            registry.register(section, folder.package, received, folder.stage("models") / section.folder)
+            fitted = folder.stage("models") / section.folder
+            registry.register(section, folder.package, received, fitted, name=name, who=who)
     return summary
 
 
@@ -227,6 +231,7 @@ class _SectionFit:
             "encoder": corpus.encoder,
             "normals": {name: int((domains == name).sum()) for name in (SOURCE, TARGET)},
             "packages": corpus.packages,
+            "data_hash": hashlib.sha256("\n".join(sorted(corpus.normals.recordings)).encode()).hexdigest(),
             "parameters": self.params.model_dump(
                 mode="json", include={"clips", "embeddings", "models", "decision", "sensitivity"}
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from alp_assets.params import Params
 from alp_assets.progress import Progress, silent
 from alp_assets.stages.clips import read_clips
 from alp_assets.stages.evidence import Explained, explain, write_evidence
+from alp_assets.stages.feedback import package_labels, with_labels
 from alp_assets.stages.figures import (
     ANOMALY,
     FIGURES,
@@ -72,11 +74,13 @@ def scores(folder: PackageFolder, params: Params, progress: Progress = silent) -
     Train clips get their calibration score, which comes from a model that had not seen them (but for those
     beyond the thousand of a domain that are calibrated on). A section
     without any model is listed in ``metrics.json`` as one that cannot be scored, with the reason.
+    Labels that people gave to clips since stand before those of the table. With the figures the registry
+    judges which of the package's models take their sections over.
     """
     from schemas.tables import SCORES
 
     folder.require("scores")
-    clips = read_clips(folder)
+    clips = with_labels(read_clips(folder), package_labels(folder))
     clips = clips.assign(position=np.arange(len(clips)))
     sections = package_sections(folder)
     found: list[SectionScores] = []
@@ -101,7 +105,9 @@ def scores(folder: PackageFolder, params: Params, progress: Progress = silent) -
         metrics = package_metrics([item.entry for item in found], table, params)
         write_json(part / METRICS_FILE, metrics)
         write_json(part / HEADLINE_FILE, headline(metrics))
-        return write_summary(part, _summary(table, metrics, clips))
+        summary = write_summary(part, _summary(table, metrics, clips))
+    _judge(folder, metrics["sections"], params)
+    return summary
 
 
 def read_scores(folder: PackageFolder) -> pd.DataFrame:
@@ -117,6 +123,25 @@ def read_metrics(folder: PackageFolder) -> dict[str, Any]:
     """What ``metrics.json`` holds."""
     metrics: dict[str, Any] = read_json(folder.stage("scores") / METRICS_FILE)
     return metrics
+
+
+def labelled_figures(entry: dict[str, Any]) -> dict[str, float]:
+    """The labelled figures of a section that was scored, as the registry keeps them."""
+    found = {name: entry.get(name) for name in FIGURES}
+    found["observed_false_alarms"] = (entry.get("observed") or {}).get("rate")
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _judge(folder: PackageFolder, entries: list[dict[str, Any]], params: Params) -> None:
+    """Tell the registry how the package's own models did."""
+    from alp_assets.registry.records import ModelMissing
+    from alp_assets.registry.registry import Registry
+
+    registry = Registry(folder.data_root)
+    for entry in entries:
+        if entry.get("model_package") == folder.package:
+            with suppress(ModelMissing):  # the folder's model may be of another registry
+                registry.judge(entry["model_version"], labelled_figures(entry), params.promotion)
 
 
 def _score_section(folder: PackageFolder, section: Section, clips: pd.DataFrame, params: Params) -> SectionScores:

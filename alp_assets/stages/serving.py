@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from alp_assets.engines.store import StoredModel, load_model, second_folders
 from alp_assets.errors import ModelCorrupt, ModelUnsuited, StageMissing
 from alp_assets.params import DecisionParams
 from alp_assets.stages.embeddings import Embedded, read_embeddings
+from alp_assets.stages.in_force import threshold_in_force
 from alp_assets.stages.models import read_threshold
 from alp_assets.stages.package import PackageFolder
 from schemas.sections import Section
@@ -36,7 +37,7 @@ class Serving:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model with its card, its threshold (as ``threshold.json`` has it), and the clips it is to score."""
+    """A model with its card, its threshold in force (as ``threshold.json`` has it), and the clips to score."""
 
     stored: StoredModel
     threshold: dict[str, Any]
@@ -81,13 +82,17 @@ def load_serving(folder: PackageFolder, serving: Serving) -> tuple[Loaded, list[
         ModelCorrupt: the model does not match its checksums.
         ModelUnsuited: the package has no embeddings of the kind that the model was fitted on.
     """
+    from alp_assets.registry.registry import Registry
+
     opinions = []
     for place in second_folders(serving.folder):
         try:
             opinions.append(_load(folder, serving, place))
         except (ModelCorrupt, ModelUnsuited):  # an opinion beside the decision: its absence shows in the files
             continue
-    return _load(folder, serving, serving.folder), opinions
+    loaded = _load(folder, serving, serving.folder)
+    threshold = threshold_in_force(Registry(folder.data_root), serving.version, loaded.threshold)
+    return replace(loaded, threshold=threshold), opinions
 
 
 def score_clips(loaded: Loaded, chosen: pd.DataFrame, *, own: bool, params: DecisionParams) -> pd.DataFrame:

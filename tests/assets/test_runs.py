@@ -96,6 +96,17 @@ def test_metadata_shows_figures_tables_and_pictures(ran):
     assert shown["report"]["report"].value.endswith("report.html")
 
 
+def test_the_models_asset_shows_the_registered_version_its_state_and_then_its_figures(ran):
+    _, instance, good, _ = ran
+    (fitted,) = good.asset_materializations_for_node("models")
+    row = fitted.metadata["registered"].records[0].data
+    assert (row["model"], row["state"], row["auc"]) == ("fan-1-memory_bank-1", "champion", "")
+    observed = instance.fetch_observations(dg.AssetKey("models"), limit=10).records
+    scored = next(item.asset_observation for item in observed if item.partition_key == "acme__good")
+    later = scored.metadata["registered"].records[0].data
+    assert (later["version"], later["auc"]) == (row["version"], 1.0)
+
+
 def test_a_stage_asked_for_alone_on_a_bad_package_refuses(ran):
     root, instance, _, _ = ran
     result = materialize(instance, root, "acme__silent", selection=dg.AssetSelection.assets("clips"))

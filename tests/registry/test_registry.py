@@ -1,45 +1,17 @@
-"""Model versions and champions, also when several threads and processes register at once."""
+"""Model versions, champions, and what people decide about them."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
 
 from alp_assets.errors import ModelCorrupt
+from alp_assets.registry.records import ModelMissing, RegistryRefused, State
 from alp_assets.registry.registry import Registry, content_hash, verify
 from schemas.sections import Section
-
-FAN = Section("acme", "fan", "1호기")
-JANUARY, FEBRUARY, MARCH = (f"2026-0{month}-01T00:00:00+00:00" for month in (1, 2, 3))
-
-
-@pytest.fixture
-def fitted(tmp_path):
-    """A model folder with this content."""
-
-    def make(content):
-        folder = tmp_path / "fitted" / content
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.safetensors").write_bytes(content.encode() * 100)
-        (folder / "model.json").write_text('{"engine": "memory_bank"}', encoding="utf-8")
-        (folder / "threshold.json").write_text('{"value": 1.0}', encoding="utf-8")
-        return folder
-
-    return make
-
-
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def registry(root):
-    return Registry(root)
+from tests.registry.conftest import FAN, FEBRUARY, JANUARY
 
 
 def test_a_version_is_a_copy_that_the_model_folder_may_leave(registry, fitted):
@@ -57,21 +29,22 @@ def test_a_section_without_models_has_no_champion(registry):
     assert registry.versions(FAN) == []
 
 
-def test_the_package_received_last_has_the_champion_whatever_is_fitted_last(registry, fitted):
-    february = registry.register(FAN, "february", FEBRUARY, fitted("two"))
+def test_the_first_model_of_a_section_is_its_champion_and_later_ones_wait(registry, fitted):
     january = registry.register(FAN, "january", JANUARY, fitted("one"))
-    assert registry.champion(FAN) == february
-    march = registry.register(FAN, "march", MARCH, fitted("three"))
-    assert registry.versions(FAN) == [march, february, january]
+    february = registry.register(FAN, "february", FEBRUARY, fitted("two"))
+    assert (january.state, february.state) == (State.CHAMPION, State.CANDIDATE)
+    assert registry.champion(FAN) == january
+    assert registry.versions(FAN) == [january, february]
 
 
-def test_of_one_package_the_latest_fit_is_the_champion(registry, fitted):
-    first = registry.register(FAN, "january", JANUARY, fitted("one"))
-    second = registry.register(FAN, "january", JANUARY, fitted("two"))
-    assert registry.champion(FAN) == second
+def test_registering_again_keeps_state_name_and_what_was_written(registry, fitted):
+    first = registry.register(FAN, "january", JANUARY, fitted("one"), name="good_old")
+    second = registry.register(FAN, "february", FEBRUARY, fitted("two"))
+    registry.promote(second.version, "jin", "")
+    registry.describe(first.version, "the first", "jin")
     again = registry.register(FAN, "january", JANUARY, fitted("one"))
-    assert again.version == first.version
-    assert registry.champion(FAN) == again
+    assert again == registry.get("good_old")
+    assert (again.state, again.description) == (State.ARCHIVED, "the first")
     assert len(registry.versions(FAN)) == 2
 
 
@@ -90,7 +63,10 @@ def test_sections_keep_to_themselves(registry, fitted):
         Section("other", "fan", "1호기"),
         Section("acme", "fan", "1"),
     ]
-    versions = [registry.register(section, "january", JANUARY, fitted("same")) for section in sections]
+    versions = [
+        registry.register(section, "january", JANUARY, fitted(f"of {number}"))
+        for number, section in enumerate(sections)
+    ]
     assert len({version.folder for version in versions}) == 4
     for section, version in zip(sections, versions, strict=True):
         assert registry.versions(section) == [version]
@@ -156,14 +132,17 @@ def test_the_name_of_a_version_covers_names_and_content(fitted):
 
 
 def test_threads_that_register_at_once_lose_nothing(root, fitted):
-    folders = [fitted(f"model {i}") for i in range(4)]
+    folders = [(fitted(f"own {i}"), fitted(f"shared {i}")) for i in range(4)]
     together = Barrier(4)
 
     def work(i):
         registry = Registry(root)
         together.wait()
-        section = Section("acme", "fan", f"unit {i}")
-        return [registry.register(section if own else FAN, f"p{i}", JANUARY, folders[i]) for own in (True, False)]
+        sections = Section("acme", "fan", f"unit {i}"), FAN
+        return [
+            registry.register(*pair)
+            for pair in zip(sections, [f"p{i}"] * 2, [JANUARY] * 2, folders[i], strict=True)
+        ]
 
     with ThreadPoolExecutor(4) as pool:
         versions = [version for pair in pool.map(work, range(4)) for version in pair]
@@ -175,13 +154,13 @@ def test_threads_that_register_at_once_lose_nothing(root, fitted):
 
 
 def test_threads_that_register_the_same_model_at_once_agree(root, fitted):
-    folder = fitted("one")
     registry = Registry(root)
     for attempt in range(5):
+        folder = fitted(f"model {attempt}")
         section = Section("acme", "fan", str(attempt))
         together = Barrier(4)
 
-        def work(_, section=section, together=together):
+        def work(_, section=section, together=together, folder=folder):
             together.wait()
             return registry.register(section, "january", JANUARY, folder)
 
@@ -193,50 +172,173 @@ def test_threads_that_register_the_same_model_at_once_agree(root, fitted):
         assert [path.name for path in versions[0].folder.parent.iterdir()] == [versions[0].version]
 
 
-_CHILD = """
-import sys
-from pathlib import Path
-from alp_assets.registry.registry import Registry
-from schemas.sections import Section
-
-root, fitted, number = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-print("ready", flush=True)
-sys.stdin.readline()
-registry = Registry(root)
-for folder in sorted(fitted.iterdir()):
-    registry.register(Section("acme", "fan", folder.name), "january", "2026-01-01", folder)
-    registry.register(Section("acme", "pump", number), "january", "2026-01-01", folder)
-"""
+def test_a_folder_that_holds_no_model_is_refused(registry, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelCorrupt, match="missing"):
+        registry.register(FAN, "january", JANUARY, tmp_path / "empty")
+    assert registry.find() == []
 
 
-def test_processes_that_register_at_once_lose_nothing(root, fitted, tmp_path):
-    """Also the first use of a data root, when there is no table yet."""
-    for i in range(5):
-        fitted(f"model {i}")
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", _CHILD, str(root), str(tmp_path / "fitted"), str(number)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(3)
+def test_a_model_of_one_section_is_not_registered_for_another(registry, fitted):
+    registry.register(FAN, "january", JANUARY, fitted("one"))
+    with pytest.raises(RegistryRefused, match="of another section"):
+        registry.register(Section("other", "fan", "1"), "january", JANUARY, fitted("one"))
+
+
+def test_names_are_unique_and_found_by(registry, fitted):
+    first = registry.register(FAN, "january", JANUARY, fitted("one"))
+    second = registry.register(FAN, "january", JANUARY, fitted("two"))
+    assert (first.name, second.name) == ("fan-1호기-memory_bank-1", "fan-1호기-memory_bank-2")
+    other = registry.register(Section("other", "fan", "1호기"), "january", JANUARY, fitted("three"))
+    assert other.name == "fan-1호기-memory_bank-3"
+    assert registry.get(second.name) == registry.get(second.version) == second
+    with pytest.raises(RegistryRefused, match="another model has this name"):
+        registry.register(FAN, "january", JANUARY, fitted("four"), name=first.name)
+    assert len(registry.find()) == 3
+
+
+@pytest.mark.parametrize("name", ["a/b", "../x", "", ".hidden", "x" * 101, "0123456789abcdef", "two words"])
+def test_a_name_that_could_not_be_a_files_or_is_an_ids_is_refused(registry, fitted, name):
+    if name:
+        with pytest.raises(RegistryRefused, match="cannot be the name"):
+            registry.register(FAN, "january", JANUARY, fitted("one"), name=name)
+    with pytest.raises(ModelMissing, match="there is no such model"):
+        registry.get(name)
+
+
+def test_what_the_folder_says_is_known_of_the_version(registry, fitted):
+    found = registry.register(
+        FAN, "january", JANUARY, fitted("one", normals={"source": 2, "target": 3}), who="jin"
+    )
+    assert (found.engine, found.letter, found.encoder, found.weights) == (
+        "memory_bank",
+        "B",
+        "alp_conv",
+        "ab" * 32,
+    )
+    assert (found.clips, found.packages, found.parameters["models"]["engine"]) == (5, ("january",), "auto")
+    assert found.threshold == registry.threshold(found.version) == 1.0
+    assert found.calibration["count"] == 5
+    assert found.calibration["support"] == 5
+    assert found.calibration["q50"] == pytest.approx(0.5)
+    assert found.calibration["sensitivity"] == -6.0
+    assert set(found.files) == {
+        "model.safetensors",
+        "model.json",
+        "threshold.json",
+        "plan.json",
+        "sensitivity.json",
+    }
+    assert found.bytes == sum(path.stat().st_size for path in found.folder.iterdir())
+
+
+def test_find_goes_by_all_that_is_given(registry, fitted):
+    fan = registry.register(FAN, "january", JANUARY, fitted("one"))
+    second = registry.register(FAN, "january", JANUARY, fitted("two"))
+    pump = registry.register(Section("other", "pump", "1"), "january", JANUARY, fitted("three"))
+    assert registry.find() == [pump, fan, second]
+    assert registry.find(customer="acme") == [fan, second]
+    assert registry.find(machine_type="pump") == [pump]
+    assert registry.find(engine="memory_bank", state=State.CANDIDATE) == [second]
+    assert registry.find(customer="nobody") == []
+
+
+def test_promote_takes_the_section_over_and_roll_back_gives_it_back(registry, fitted):
+    a, b, c = (registry.register(FAN, "january", JANUARY, fitted(name)).version for name in "abc")
+    assert registry.promote(b, "jin", "hears more").state is State.CHAMPION
+    assert registry.get(a).state is State.ARCHIVED
+    registry.promote(c, "jin", "")
+    assert registry.rollback(FAN, "lee", "false alarms").version == b
+    assert registry.rollback(FAN, "lee", "still").version == a
+    with pytest.raises(ModelMissing, match="no champion before"):
+        registry.rollback(FAN, "lee", "")
+    registry.promote(c, "jin", "")
+    assert registry.rollback(FAN, "lee", "").version == a
+    assert [item.state for item in registry.versions(FAN)].count(State.CHAMPION) == 1
+
+
+def test_history_tells_who_decided_what_and_why_the_latest_first(registry, fitted):
+    a, b = (registry.register(FAN, "january", JANUARY, fitted(name), who="alp").version for name in "ab")
+    registry.promote(b, "jin", "hears more")
+    registry.promote(b, "jin", "again")
+    registry.describe(b, "the better one", "lee")
+    found = [(e.who, e.what, e.version, e.before, e.after, e.why) for e in registry.history(FAN)]
+    assert found == [
+        ("lee", "described", b, "", "the better one", ""),
+        ("jin", "promoted", b, "candidate", "champion", "hears more"),
+        ("jin", "archived", a, "champion", "archived", "fan-1호기-memory_bank-2 took its place"),
+        ("alp", "registered", b, "", "candidate", "fitted on package january"),
+        ("alp", "promoted", a, "candidate", "champion", "the first model of its section"),
+        ("alp", "registered", a, "", "candidate", "fitted on package january"),
     ]
-    for child in children:
-        assert child.stdout.readline() == "ready\n"
-    for child in children:
-        child.stdin.write("go\n")
-        child.stdin.flush()
-    for child in children:
-        _, errors = child.communicate(timeout=60)
-        assert child.returncode == 0, errors
-    registry = Registry(root)
-    for i in range(5):
-        (version,) = registry.versions(Section("acme", "fan", f"model {i}"))
-        verify(version)
-    for number in range(3):
-        versions = registry.versions(Section("acme", "pump", str(number)))
-        assert len(versions) == 5
-        for version in versions:
-            verify(version)
+    assert [event.version for event in registry.history(version=a)] == [a, a, a]
+    assert registry.history(Section("other", "fan", "1")) == []
+    assert registry.get(b).reason == "hears more"
+
+
+def test_a_damaged_model_is_not_promoted_nor_gone_back_to(registry, fitted):
+    a, b = (registry.register(FAN, "january", JANUARY, fitted(name)) for name in "ab")
+    _change(b.folder)
+    with pytest.raises(ModelCorrupt):
+        registry.promote(b.version, "jin", "")
+    assert registry.champion(FAN) == a
+    registry.register(FAN, "january", JANUARY, fitted("b"))
+    registry.promote(b.version, "jin", "")
+    _change(a.folder)
+    with pytest.raises(ModelCorrupt):
+        registry.rollback(FAN, "jin", "")
+    assert registry.champion(FAN).version == b.version
+
+
+def test_a_pinned_champion_stays_until_it_is_unpinned(registry, fitted):
+    a, b = (registry.register(FAN, "january", JANUARY, fitted(name)).version for name in "ab")
+    pinned = registry.pin(b, "jin", "agreed with the customer")
+    assert (pinned.state, pinned.pinned) == (State.CHAMPION, True)
+    for attempt in (registry.promote, registry.pin):
+        with pytest.raises(RegistryRefused, match="pinned"):
+            attempt(a, "lee", "")
+    with pytest.raises(RegistryRefused, match="pinned"):
+        registry.rollback(FAN, "lee", "")
+    assert not registry.unpin(FAN, "jin", "").pinned
+    assert registry.promote(a, "lee", "").version == a
+    assert [event.what for event in registry.history(version=b)][:3] == ["archived", "unpinned", "pinned"]
+
+
+def test_a_champion_is_never_archived_and_an_archived_model_may_come_back(registry, fitted):
+    a, b = (registry.register(FAN, "january", JANUARY, fitted(name)).version for name in "ab")
+    with pytest.raises(RegistryRefused, match="Promote another one first"):
+        registry.archive(a, "jin", "")
+    assert registry.archive(b, "jin", "useless").state is State.ARCHIVED
+    assert registry.promote(b, "jin", "after all").state is State.CHAMPION
+
+
+def test_thresholds_are_numbered_and_the_last_is_in_force(registry, fitted):
+    version = registry.register(FAN, "january", JANUARY, fitted("one")).version
+    saved = registry.save_threshold(version, 1.5, "two alarms a day were too many", "jin")
+    assert (saved.number, saved.value, registry.threshold(version)) == (1, 1.5, 1.5)
+    assert [(item.number, item.value, item.note) for item in registry.thresholds(version)] == [
+        (0, 1.0, "fitted"),
+        (1, 1.5, "two alarms a day were too many"),
+    ]
+    assert registry.get(version).threshold == 1.0
+    assert registry.history(version=version)[0].what == "threshold"
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(RegistryRefused, match="no threshold"):
+            registry.save_threshold(version, value, "", "jin")
+    with pytest.raises(ModelMissing):
+        registry.save_threshold("nothing", 1.0, "", "jin")
+
+
+def test_the_last_label_of_a_clip_counts(registry):
+    registry.label("acme", "january", "a", "normal", "a cart passed", "jin")
+    registry.label("acme", "february", "a", "anomaly", "", "jin")
+    registry.label("acme", "january", "a", "anomaly", "it was the bearing", "lee")
+    registry.label("other", "january", "a", "normal", "", "jin")
+    assert [(item.package, item.label, item.who) for item in registry.labels("acme")] == [
+        ("february", "anomaly", "jin"),
+        ("january", "anomaly", "lee"),
+    ]
+    assert [item.note for item in registry.labels("acme", "january")] == ["it was the bearing"]
+    assert registry.labels("nobody") == []
+    with pytest.raises(RegistryRefused, match="normal or anomaly"):
+        registry.label("acme", "january", "a", "broken", "", "jin")

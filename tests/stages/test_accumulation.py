@@ -103,7 +103,7 @@ def test_a_registered_version_outlives_the_folder_it_came_from(tmp_path):
     run_through(first, until="models", params=with_overrides(FAST, {"decision.alarms_per_day": 2.0}))
     versions = Registry(tmp_path).versions(SECTION)
     assert len(versions) == 2
-    assert versions[0].version != version.version
+    assert versions[0] == version
     assert json.loads((version.folder / "threshold.json").read_text())["alarms_per_day"] <= 1
 
 

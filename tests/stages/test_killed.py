@@ -174,7 +174,7 @@ def test_killed_before_its_models_were_registered_the_next_run_registers_them(tm
     whole, _ = undisturbed
     folder = copy_of(whole, tmp_path / "data", until="models")
 
-    def die(*_):
+    def die(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from alp_assets.errors import ModelCorrupt
 from alp_assets.params import PROJECT, with_overrides
+from alp_assets.registry.registry import Registry, verify
 from alp_assets.stages.snapshot import snapshot
+from schemas.sections import Section
 from tests.packages import FAST, machine_package, receive, run_through
 
 pytestmark = pytest.mark.slow
@@ -61,6 +64,16 @@ def test_the_snapshot_brings_the_package_back(done):
     shutil.rmtree(done.path)
     dvc("checkout", "packages/acme/first.dvc", cwd=done.data_root)
     assert tree(done.path) == before
+
+
+def test_the_snapshot_brings_a_model_version_back(done):
+    snapshot(done, FAST)
+    champion = Registry(done.data_root).champion(Section("acme", "fan", "1"))
+    shutil.rmtree(champion.folder)
+    with pytest.raises(ModelCorrupt):
+        verify(champion)
+    dvc("checkout", f"{champion.folder}.dvc", cwd=done.data_root)
+    verify(champion)
 
 
 def test_taking_it_again_changes_nothing_and_a_change_changes_the_hash(done):
