@@ -1,0 +1,1 @@
+"""A decoder-only forecaster with sparse experts, trained on normal series alone."""
