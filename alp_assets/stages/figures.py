@@ -82,7 +82,7 @@ def package_metrics(entries: list[dict[str, Any]], table: pd.DataFrame, params: 
             "test_clips": int((table["split"] == "test").sum()),
             "flagged": sum(entry["flagged"] for entry in scored),
         },
-        "parameters": params.model_dump(mode="json", exclude={"packages", "synth", "run"}),
+        "parameters": params.model_dump(mode="json", exclude={"packages", "synth", "run", "web"}),
     }
 
 

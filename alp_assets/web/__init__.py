@@ -1,0 +1,1 @@
+"""HTTP API and browser console of a data root."""

@@ -1,0 +1,1 @@
+"""Processes in which what people send is decoded and analysed, away from the server."""
