@@ -6,7 +6,7 @@ export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := False
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test lint ui bench lock
+.PHONY: demo test lint serve ui bench lock
 
 demo: .venv/installed  ## onboard a synthetic customer
 	@$(BIN)/alp demo
@@ -19,6 +19,9 @@ lint: .venv/installed  ## style, types, and who may import whom
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+serve: .venv/installed  ## the console on http://localhost:8000 and Dagster on http://localhost:3000, until Ctrl-C
+	@sh tools/serve.sh $(ARGS)
 
 ui: .venv/installed  ## Dagster on http://localhost:3000, sensors on; ALP_DATA names the data root
 	@DAGSTER_HOME="$$($(BIN)/alp home)" $(BIN)/dagster dev -w workspace.yaml $(ARGS)

@@ -13,15 +13,17 @@ _log = logging.getLogger(__name__)
 
 
 def prepare(state: dict[str, Any]) -> None:
-    """Import what the first request would have to wait for."""
+    """Import what the first request would have to wait for, and use the encoder that ALP comes with once."""
     import numpy as np
 
-    from alp_assets.audio.features import log_mel
+    from alp_assets.encoders.base import Sound
+    from alp_assets.encoders.catalog import SHIPPED, make_encoder
     from alp_assets.registry.cache import ModelCache
     from alp_assets.web.workers import results  # noqa: F401
 
     start: Start = state["start"]
-    log_mel(np.zeros(16_000, np.float32), start.params.embeddings.logmel)
+    encoder = make_encoder(SHIPPED, start.params.embeddings, start.data_root)
+    encoder.encode([Sound(np.zeros(16_000, np.float32))], ["pooled"])
     state["cache"] = ModelCache(read_model, lambda item: item.bytes, start.cache_bytes)
 
 

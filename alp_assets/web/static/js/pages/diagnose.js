@@ -247,7 +247,7 @@ async function diagnose(fields, withPictures) {
 function show(diagnosis) {
   const view = soundView(diagnosis, source);
   const { results, recording } = diagnosis;
-  const cards = results.map((result) => verdictCard(result, recording));
+  const cards = results.map(verdictCard);
   put(
     byId("answer"),
     el("h2", { id: "answer-heading" }, say("diagnose.answer", { name: recording.name })),

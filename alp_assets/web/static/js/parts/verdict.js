@@ -8,7 +8,7 @@ import { badge } from "./badges.js";
 import { table } from "./table.js";
 
 /** One model's verdict as a card. */
-export function verdictCard(result, { seconds }) {
+export function verdictCard(result) {
   const { model, state, threshold } = result;
   return el(
     "article",
@@ -28,7 +28,7 @@ export function verdictCard(result, { seconds }) {
     dial(result.severity, state),
     el("p", { class: "says" }, say(`verdict.says.${state}`)),
     el("p", {}, ringing(result)),
-    causes(result.findings, seconds),
+    causes(result.findings),
     el(
       "dl",
       { class: "facts" },

@@ -7,7 +7,7 @@ import { say } from "../core/words.js";
 
 const OPACITY = 80;
 
-/** The view of a diagnosed recording, `source` being the address of its sound; `show(result)` marks a model's findings. */
+/** A diagnosed recording, `source` being the address of its sound; `show(result)` marks a model's findings. */
 export function soundView(diagnosis, source) {
   const { seconds } = diagnosis.recording;
   const wave = el("div", { class: "regions" });
