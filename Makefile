@@ -21,7 +21,7 @@ lint: .venv/installed  ## style, types, and who may import whom
 	@$(BIN)/lint-imports
 
 serve: .venv/installed  ## the console on http://localhost:8000 and Dagster on http://localhost:3000, until Ctrl-C
-	@sh tools/serve.sh $(ARGS)
+	@$(BIN)/python tools/serve.py $(ARGS)
 
 ui: .venv/installed  ## Dagster on http://localhost:3000, sensors on; ALP_DATA names the data root
 	@DAGSTER_HOME="$$($(BIN)/alp home)" $(BIN)/dagster dev -w workspace.yaml $(ARGS)
