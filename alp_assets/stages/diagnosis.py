@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from alp_assets.audio.decode import AudioInfo, FloatArray, Recording, open_recording
 from alp_assets.audio.measure import measure
@@ -36,6 +37,9 @@ from alp_assets.stages.stereo import Overheard
 from schemas.problems import Problem
 
 _BATCH = 16
+_STRETCHES = 10
+_MOST_TIMED = 3
+"""Clips of a recording that are scored once more without each of their tenths."""
 
 
 class RecordingUnusable(AlpError):
@@ -72,8 +76,19 @@ class LoadedModel:
 
 
 def load_for_diagnosis(folder: Path) -> LoadedModel:
-    """Read a model folder; ``ModelCorrupt`` when it is not as it was written."""
+    """Read a model folder.
+
+    Raises:
+        ModelCorrupt: it is not as it was written.
+        ModelUnsuited: it is a model of signals, whose recordings mean nothing without their table.
+    """
     stored = load_model(folder)
+    if signal := stored.card.get("signal"):
+        raise ModelUnsuited(
+            f"the machine's model knows {signal['modality']}. What the channels are and at which rate they were "
+            "measured stands in a table, so signals are scored as packages: send a zip with the recordings and "
+            "metadata.csv."
+        )
     try:
         threshold = read_threshold(folder)
         calibration = np.array([item["score"] for item in threshold["calibration"]], np.float64)
@@ -195,8 +210,8 @@ def judge(
     """Score every clip of a recording.
 
     ``threshold`` is the one in force, as ``threshold.json`` has it. ``explain`` picks from the scores (n,) the
-    clips whose evidence is wanted,
-    as positions; the others get empty evidence.
+    clips whose evidence is wanted, as positions; the others get empty evidence. Where the engine's maps know no
+    time, those of the highest clips above the threshold get it from what the score loses without each second.
     """
     values = heard.embedded(loaded, data_root)
     model = loaded.stored.model
@@ -218,7 +233,9 @@ def judge(
         alarm=alarms(above, rule).tolist(),
         threshold=value,
         rule=rule,
-        evidence=_evidence(model, values, explain(scores)) if explain else (),
+        evidence=_timed(heard, loaded, data_root, scores, above, _evidence(model, values, explain(scores)))
+        if explain
+        else (),
     )
 
 
@@ -232,6 +249,56 @@ def _evidence(model: Model, values: FloatArray, positions: Any) -> list[Evidence
     for position in positions:
         (found[int(position)],) = model.explain(values[int(position)][None])
     return found
+
+
+def _timed(
+    heard: Heard,
+    loaded: LoadedModel,
+    data_root: Path,
+    scores: Scores,
+    above: npt.NDArray[np.bool_],
+    found: list[Evidence],
+) -> list[Evidence]:
+    """Maps of one column spread over time, where a clip is above the threshold."""
+    untimed = [number for number, item in enumerate(found) if item.map is not None and item.map.shape[1] == 1]
+    asked = sorted((number for number in untimed if above[number]), key=lambda number: -scores[number])
+    if not asked:
+        return found
+    usual = float(np.median(loaded.calibration))
+    weights = {
+        number: _moments(heard, loaded, data_root, number, float(scores[number]), usual)
+        for number in asked[:_MOST_TIMED]
+    }
+    even = np.ones(_STRETCHES, np.float32)
+    return [
+        replace(item, map=item.map * weights.get(number, even))
+        if item.map is not None and number in untimed
+        else item
+        for number, item in enumerate(found)
+    ]
+
+
+def _moments(
+    heard: Heard, loaded: LoadedModel, data_root: Path, number: int, score: float, usual: float
+) -> FloatArray:
+    """How much each tenth of a clip makes its score, (10,), 1 at most: the score is worked out without it.
+
+    What no tenth alone takes away, as of a steady sound, stays with all of them.
+    """
+    card, feature, clip = loaded.stored.card, loaded.feature, heard.clips(loaded.clips)[number]
+    encoder = _encoder_of(card, heard.params.embeddings, data_root)
+    ends = np.linspace(0, len(clip.sound), _STRETCHES + 1).astype(int)
+    rest = [
+        Sound(np.delete(clip.sound, np.s_[start:end]), clip.db_8_10k, clip.db_above_10k)
+        for start, end in pairwise(ends)
+    ]
+    values = encoder.encode(rest, [feature.view])[feature.view].astype(dtype_of(feature.view), copy=False)
+    lost = np.maximum(score - np.nan_to_num(loaded.stored.model.score(values), nan=score), 0)
+    most = float(lost.max())
+    if most == 0 or score <= usual:
+        return np.ones(_STRETCHES, np.float32)
+    share = min(1.0, most / (score - usual))
+    return np.asarray(1 - share + share * lost / most, np.float32)
 
 
 def _encoder_of(card: Mapping[str, Any], params: EmbeddingParams, data_root: Path) -> Encoder:

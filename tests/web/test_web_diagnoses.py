@@ -80,6 +80,20 @@ def test_evidence_and_what_there_is_to_see(diagnose):
     assert "waveform" not in bare
 
 
+def test_an_engine_that_knows_no_time_still_tells_when(diagnose):
+    struck = hum(5, seconds=10.0)
+    struck[48_000:52_000] += np.random.default_rng(0).normal(0, 0.3, 4_000).astype(np.float32)
+    (found,) = diagnose(audio(struck)).json()["results"]
+    assert found["model"]["engine"] == "memory_bank"
+    assert found["clips"][0]["above"]
+    assert found["map"]["knows_time"]
+    assert [(item["start_s"], item["end_s"]) for item in found["regions"]] == [(3.0, 4.0)]
+    (steady,) = diagnose(audio(hum(77, seconds=10.0, faulty=True))).json()["results"]
+    assert sum(item["end_s"] - item["start_s"] for item in steady["regions"]) > 5
+    (usual,) = diagnose(audio(hum(5, seconds=10.0))).json()["results"]
+    assert usual["regions"] == []
+
+
 def test_several_models_give_several_opinions(diagnose, root):
     told = diagnose(section="acme/fan/1", model_preference=["champion", "level1"]).json()["results"]
     assert [item["model"]["engine"] for item in told] == ["memory_bank", "isolation_forest"]
