@@ -1,11 +1,10 @@
-"""Numbers from MATLAB files: version 5 and older through SciPy, version 7.3 through h5py where it is installed.
+"""Numbers from MATLAB files: version 5 and older through SciPy, version 7.3 through h5py.
 
 Only arrays of numbers are read: neither objects nor functions of a file are touched.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -30,7 +29,7 @@ def read_mat(stream: BinaryIO) -> Table:
     A scalar called ``fs`` or the like is the sample rate.
 
     Raises:
-        SignalUnreadable: it is damaged, holds no signals, or is of version 7.3 and h5py is not installed.
+        SignalUnreadable: it is damaged or holds no signals.
     """
     start = stream.read(128)
     stream.seek(0)
@@ -68,10 +67,8 @@ def _flattened(values: Mapping[str, Any], depth: int = 0) -> Arrays:
 
 
 def _hdf5(stream: BinaryIO) -> Arrays:
-    try:
-        h5py: Any = importlib.import_module("h5py")
-    except ImportError as error:
-        raise SignalUnreadable("signal_needs_h5py") from error
+    import h5py
+
     arrays: Arrays = {}
 
     def visit(path: str, item: Any) -> None:
