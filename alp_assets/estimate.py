@@ -13,7 +13,7 @@ from alp_assets.audio.standardize import CLIP_SECONDS, SAMPLE_RATE
 from alp_assets.engines.catalog import make_engine
 from alp_assets.engines.selection import BANKS_ALWAYS, Choice, Situation, choose_engine
 from alp_assets.errors import ParameterError
-from alp_assets.params import ENGINE_NAMES, Params
+from alp_assets.params import SOUND_ENGINES, Params
 from schemas.texts import Language, read_texts
 
 _MOST = 1_000_000
@@ -196,7 +196,7 @@ def _outlooks(plan: Plan, params: Params, encoder: str, notes: Any) -> Iterator[
     """Every engine for a machine of the plan, whose normals count as target ones, the contract's default."""
     clips = plan.conditions * _condition_clips(plan, params)
     automatic = _choice(plan, params, encoder, "auto")
-    for name in ENGINE_NAMES:
+    for name in SOUND_ENGINES:
         engine = make_engine(name, params.models)
         taken = automatic.engine.name == name
         least = max(engine.min_normals, params.models.min_normals)

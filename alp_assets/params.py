@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from alp_assets.errors import ParameterError
+from alp_assets.signal_params import SignalCnnParams, SignalPcaParams, SignalSpectrumParams, TimeMoeParams
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -105,6 +106,25 @@ class ClipParams(_Group):
     min_seconds: float = Field(default=1.0, gt=0, le=10, description="shorter remainders are left out")
 
 
+class SignalParams(_Group):
+    """Motor current, flux and vibration: the standard form of their clips, and when a recording is set aside."""
+
+    clip_points: int = Field(
+        default=8192, ge=256, description="of a clip, at the rate of the recording; shorter ones are set aside"
+    )
+    masked: tuple[Literal["phase_a", "phase_b", "phase_c", "flux", "axis_x", "axis_y", "axis_z"], ...] = Field(
+        default=("flux",), description="channels zeroed before any engine sees them, to live without the sensor"
+    )
+    max_missing: float = Field(default=0.05, ge=0, le=1, description="of a channel's points")
+    max_gap_s: float = Field(default=0.1, ge=0, description="longest run of missing points")
+    max_flat: float = Field(default=0.5, ge=0, le=1, description="of a channel's points in standstills")
+    warn_saturated: float = Field(default=0.06, ge=0, le=1, description="of its points at the end of its range")
+    max_saturated: float = Field(default=0.2, ge=0, le=1)
+    warn_imbalance: float = Field(default=0.2, gt=0, description="of the phases' amplitudes (NEMA MG 1)")
+    warn_jitter: float = Field(default=0.05, gt=0, description="of the steps of time, to the usual one")
+    max_lost: float = Field(default=0.01, ge=0, le=1, description="points missing where time jumps, of all")
+
+
 # of alp_assets.audio.standardize, which is too heavy to be imported for them
 _CLIP_SAMPLES = 160_000
 _NYQUIST_HZ = 8_000
@@ -169,6 +189,9 @@ class SelectionParams(_Group):
     much_source: int = Field(default=50, gt=0, description="source normals from which the banks are worth filling")
     metadata_share: float = Field(default=0.95, gt=0, le=1, description="of normals that carry a condition, for C")
     condition_values: int = Field(default=2, ge=2, description="values that a condition must take, for C")
+    much_signal: int = Field(
+        default=0, ge=0, description="normal clips of signals from which Time-MoE is trained; 0 means never"
+    )
 
 
 class PatchMemoryParams(_Group):
@@ -249,9 +272,13 @@ class AutoencoderParams(_Group):
     seed: int = 42
 
 
-EngineName = Literal["patch_memory", "memory_bank", "meta_prototype", "isolation_forest", "autoencoder"]
-ENGINE_NAMES: tuple[EngineName, ...] = get_args(EngineName)
-_LETTERS = dict(zip(("A", "B", "C", "L1", "L2"), ENGINE_NAMES, strict=True))
+_SoundEngine = Literal["patch_memory", "memory_bank", "meta_prototype", "isolation_forest", "autoencoder"]
+_SignalEngine = Literal["time_moe", "signal_pca", "signal_spectrum", "signal_cnn"]
+EngineName = _SoundEngine | _SignalEngine
+SOUND_ENGINES: tuple[EngineName, ...] = get_args(_SoundEngine)
+SIGNAL_ENGINES: tuple[EngineName, ...] = get_args(_SignalEngine)
+ENGINE_NAMES = SOUND_ENGINES + SIGNAL_ENGINES
+_LETTERS = dict(zip(("A", "B", "C", "L1", "L2", "S1", "S2", "S3", "S4"), ENGINE_NAMES, strict=True))
 _RULES = ("auto", "auto+c")
 
 
@@ -290,6 +317,10 @@ class ModelParams(_Group):
     meta_prototype: MetaPrototypeParams = MetaPrototypeParams()
     isolation_forest: IsolationForestParams = IsolationForestParams()
     autoencoder: AutoencoderParams = AutoencoderParams()
+    time_moe: TimeMoeParams = TimeMoeParams()
+    signal_pca: SignalPcaParams = SignalPcaParams()
+    signal_spectrum: SignalSpectrumParams = SignalSpectrumParams()
+    signal_cnn: SignalCnnParams = SignalCnnParams()
 
     @field_validator("second_opinions", mode="before")
     @classmethod
@@ -452,6 +483,7 @@ class Params(_Group):
     synth: dict[str, Any] = {}
     upload: UploadParams = UploadParams()
     quality: QualityParams = QualityParams()
+    signals: SignalParams = SignalParams()
     clips: ClipParams = ClipParams()
     embeddings: EmbeddingParams = EmbeddingParams()
     models: ModelParams = ModelParams()

@@ -20,6 +20,9 @@ BENCHES = (
     "engines",
     "synth",
     "pretraining",
+    "time_moe",
+    "signals",
+    "serving",
 )
 
 

@@ -32,7 +32,8 @@ class Problem:
 
     ``severity`` says what it costs: ``refusal`` the whole package, ``error`` this row or recording
     (it is set aside and the rest goes on), ``warning`` nothing.
-    ``code`` names the sentences in ``schemas/texts/problems.*.toml`` and ``values`` fills their gaps.
+    ``code`` names the sentences in ``schemas/texts/problems.*.toml``, or in ``signals.*.toml`` where it begins
+    with ``signal_``, and ``values`` fills their gaps.
     ``row`` is the row as Excel numbers it (the header is row 1), ``letter`` and ``header`` the column as
     Excel and the customer call it, ``column`` as the contract does; ``file`` is a path inside the zip.
     """
@@ -59,7 +60,8 @@ class Problem:
             KeyError: no text has this code, or the text has a gap that ``values`` does not fill.
         """
         texts = read_texts("problems", language)
-        words = texts["problems"][self.code]
+        topic = read_texts("signals", language) if self.code.startswith("signal_") else texts
+        words = topic["problems"][self.code]
         shown = {**self.values, **_choices_worded(self, language)}
         values = {name: _worded(name, value, texts) for name, value in shown.items()}
         return Told(words["problem"].format_map(values), words["remedy"].format_map(values))

@@ -162,7 +162,9 @@ def test_the_longest_window_is_a_clip_and_the_highest_band_what_clips_hold():
 class TestEngines:
     """Engines by name or letter."""
 
-    @pytest.mark.parametrize(("letter", "name"), zip(("A", "B", "C", "L1", "L2"), ENGINE_NAMES, strict=True))
+    @pytest.mark.parametrize(
+        ("letter", "name"), zip(("A", "B", "C", "L1", "L2", "S1", "S2", "S3", "S4"), ENGINE_NAMES, strict=True)
+    )
     def test_letters_are_names(self, letter, name):
         assert ENGINE_LETTERS[name] == letter
         for given in (letter, letter.lower(), name):
@@ -181,7 +183,8 @@ class TestEngines:
     @pytest.mark.parametrize("given", ["x", "", 3, None, ["B"]])
     def test_an_unknown_engine_is_one_readable_error(self, given):
         choices = "auto, auto+c, patch_memory (A), memory_bank (B), meta_prototype (C), isolation_forest (L1), "
-        told = f"{given!r} is no engine; choose {choices}autoencoder (L2)"
+        signals = "time_moe (S1), signal_pca (S2), signal_spectrum (S3), signal_cnn (S4)"
+        told = f"{given!r} is no engine; choose {choices}autoencoder (L2), {signals}"
         for name, value in (("models.engine", given), ("models.pins", {"acme": given})):
             with pytest.raises(ParameterError) as caught:
                 with_overrides(Params(), {name: value})

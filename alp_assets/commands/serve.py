@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import socket
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +27,7 @@ _DURATION = re.compile(r"(\d{1,4})([hdwy])")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7, "y": 24 * 365}
 _STOP_S = 10
 _BACKLOG = 2_048
+_FILES = 65_536
 
 
 def serve(
@@ -60,6 +63,7 @@ def serve(
             "There is no key yet, so nobody could sign in. Make one with "
             "`alp keys add --role admin --customer '*'`, or start with --dev to try it on this machine alone."
         )
+    _take_files()
     listening = _listen(host, port)
     config = uvicorn.Config(
         make_app(root, params, dev=dev),
@@ -186,6 +190,15 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
     listening.set_inheritable(False)
     return listening
+
+
+def _take_files() -> None:
+    """Let the server open as many connections as the system grants: each is a file, and 1,024 are soon gone."""
+    present, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(most, _FILES)
+    if present != resource.RLIM_INFINITY and present < wanted:
+        with suppress(OSError, ValueError):  # some systems grant less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _print_json(value: Any) -> None:

@@ -32,6 +32,7 @@ def synth(
     scale: Annotated[float, typer.Option(help="How many recordings there are, 1 being the full shape.")] = 1.0,
     small: Annotated[bool, typer.Option("--small", help="Start from the customer of `alp demo`.")] = False,
     form: Annotated[Form, typer.Option(help="A customer's zip, or the folders of DCASE Task 2.")] = Form.PACKAGE,
+    signals: Annotated[bool, typer.Option("--signals", help="Motor currents and flux instead of sound.")] = False,
     channels: Annotated[int | None, typer.Option(help="Microphones, 1 to 8.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None,
     data: DataOption = None,
@@ -41,6 +42,8 @@ def synth(
 
     By default every machine type in the shape of DCASE Task 2: 990 source and 10 target normals to learn from, 100
     supplements, 50 normal and 50 anomalous tests in each domain. `synth` of params.yaml changes it.
+    With --signals it is motors whose phase currents and stray flux were measured; --sections, --scale and --seed
+    go with it.
     """
     from alp_assets.home import open_root
     from alp_assets.params import load_params
@@ -48,6 +51,11 @@ def synth(
     from alp_assets.terminal import Terminal
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
+    if signals:
+        other = {"--machines": machines, "--small": small, "--channels": channels, "--form": form != Form.PACKAGE}
+        refused = [name for name, given in other.items() if given]
+        _write_motors(target, sections, seed, scale, refused, terminal, as_json)
+        return
     params = load_params(root)
     chosen = {
         "machines": [name.strip() for name in machines.split(",")] if machines else None,
@@ -60,6 +68,41 @@ def synth(
     made = write_customer(target, spec, terminal, form=form, workers=params.run.threads)
     if as_json:
         typer.echo(json.dumps(asdict(made), ensure_ascii=False, indent=2))
+
+
+def _write_motors(
+    target: Path,
+    sections: int | None,
+    seed: int | None,
+    scale: float,
+    refused: list[str],
+    terminal: Terminal,
+    as_json: bool,
+) -> None:
+    """Write the synthetic customer who measures motor currents, and say what was written."""
+    from alp_assets.errors import ParameterError
+    from alp_assets.synth.motor_customer import MotorSpec, synthesize_motors
+
+    if refused:
+        raise ParameterError(f"{' and '.join(refused)}: only for sound. Leave it out with --signals.")
+    if not scale > 0:
+        raise ParameterError(f"--scale {scale:g} cannot be used. It must be above 0.")
+    usual = MotorSpec()
+    counts = {
+        name: max(1, round(scale * getattr(usual, name)))
+        for name in ("source_normals", "target_normals", "test_normals", "test_anomalies")
+    }
+    spec = MotorSpec(
+        sections=usual.sections if sections is None else sections,
+        seed=usual.seed if seed is None else seed,
+        **counts,
+    )
+    with terminal.working():
+        size = synthesize_motors(target, spec, terminal.progress("synth"))
+    terminal.say(f"{target}: {spec.recordings:,} recordings of {spec.sections} motors, {size / 1e6:,.0f} MB")
+    if as_json:
+        made = {"recordings": spec.recordings, "sections": spec.sections, "bytes": size}
+        typer.echo(json.dumps({"target": str(target), **made}, ensure_ascii=False, indent=2))
 
 
 def write_customer(

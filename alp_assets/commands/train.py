@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -109,9 +110,13 @@ def _recordings(data_dir: Path, kind: str, section: str) -> tuple[DataSet, list[
     from alp_assets.progress import silent
 
     paths = [path for path in files_below(data_dir) if is_recording(path)]
+    unnamed = [path for path in paths if not _is_text(path.relative_to(data_dir))]
     if not paths:
         raise AlpError(f"{data_dir}: holds no WAV files.")
-    findings: list[Finding] = []
+    findings = [
+        Finding(_legible(path.relative_to(data_dir)), "Its name is not UTF-8.", "Rename it.", left_out=True)
+        for path in unnamed
+    ]
     recordings = [
         Recording(
             source=path,
@@ -123,10 +128,26 @@ def _recordings(data_dir: Path, kind: str, section: str) -> tuple[DataSet, list[
             label="normal",
         )
         for path in paths
+        if path not in unnamed
     ]
+    if not recordings:
+        raise AlpError(f"{data_dir}: no recording in it has a name in UTF-8. Rename them.")
     good = heard(recordings, data_dir, findings, silent)
     data = in_order(data_dir.name, datetime.now(UTC).date().isoformat(), good, findings)
     return data, [f"{finding.file}: {finding.problem}" for finding in findings]
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a name can be written down: names of other systems may be bytes in an encoding of theirs."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _legible(path: Path) -> str:
+    return os.fsencode(path).decode(errors="replace")
 
 
 def _free_package(root: Path, customer: str, name: str) -> PackageFolder:

@@ -33,7 +33,10 @@ _ALIKE = (
 
 
 def set_threshold(
-    scores_by_domain: Mapping[str, Scores], params: DecisionParams, recordings: Mapping[str, int] | None = None
+    scores_by_domain: Mapping[str, Scores],
+    params: DecisionParams,
+    recordings: Mapping[str, int] | None = None,
+    clip_seconds: float = _CLIP_SECONDS,
 ) -> Threshold:
     """The threshold that the policy sets on the calibration scores (n,) of each domain.
 
@@ -63,13 +66,15 @@ def set_threshold(
         scores_by_domain: finite scores of normals that the model had not seen.
         params: the policy and what was asked.
         recordings: how many recordings the scores of a domain come from, by default as many as scores.
+        clip_seconds: how long a clip is, and so how many there are in a day.
 
     Raises:
         ValueError: there is no score.
     """
     counts = recordings_by_domain(scores_by_domain, recordings)
     scores = {name: np.asarray(scores_by_domain[name], np.float64) for name in counts}
-    task = _Task(params, CLIPS_PER_DAY * params.duty_cycle, scores, counts)
+    per_day = CLIPS_PER_DAY * _CLIP_SECONDS / clip_seconds * params.duty_cycle
+    task = _Task(params, per_day, scores, counts, clip_seconds)
     if all(supports(count, task.asked) for count in counts.values()):
         return task.plain()
     if params.beyond_support == "extrapolate":
@@ -102,6 +107,7 @@ class _Task:
     clips_per_day: float
     scores: Mapping[str, Scores]
     counts: dict[str, int]
+    clip_seconds: float
 
     @property
     def asked(self) -> float:
@@ -159,7 +165,7 @@ class _Task:
         found = self.domains(rate, rule)
         note = (
             f"{weakness(weak)}, and {self.wanted} was asked for. So an alarm is raised only when {rule[0]} of "
-            f"{rule[1]} clips in a row ({rule[1] * _CLIP_SECONDS} s) are above the threshold, which "
+            f"{rule[1]} clips in a row ({rule[1] * self.clip_seconds:.3g} s) are above the threshold, which "
             f"{percent(_promised(found))} of normal clips may be. {_ALIKE}. {needed(self.asked)[:-1]} without "
             f"this rule."
         )

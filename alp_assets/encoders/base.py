@@ -14,7 +14,8 @@ View = Literal["pooled", "frames", "patches"]
 """How much of a clip an embedding keeps.
 
 ``pooled`` is (bands, values): time is averaged away, frequency bands are kept; of an encoder of several depths
-it is (depths, bands, values), the first one being the plainest. ``frames`` is (bands, time).
+it is (depths, bands, values), the first one being the plainest. ``frames`` is (bands, time), or of a signal
+(channels, points).
 ``patches`` is (layers, bands, time, values): a grid of local features for each layer.
 """
 
@@ -60,6 +61,10 @@ class Encoder(Protocol):
         ...
 
 
-def dtype_of(view: View) -> np.dtype[Any]:
-    """How a view is kept on disk: large ones in half precision."""
-    return np.dtype(np.float32 if view == "pooled" else np.float16)
+SERIES = "series"
+"""The encoder of signals, which keeps them as they were measured."""
+
+
+def dtype_of(view: View, encoder: str = "") -> np.dtype[Any]:
+    """How a view is kept on disk: large ones in half precision, but for measured values, which would overflow."""
+    return np.dtype(np.float32 if view == "pooled" or encoder == SERIES else np.float16)

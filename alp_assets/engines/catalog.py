@@ -11,6 +11,10 @@ from alp_assets.engines.isolation_forest import IsolationForest
 from alp_assets.engines.memory_bank import MemoryBank
 from alp_assets.engines.meta_prototype import MetaPrototype
 from alp_assets.engines.patch_memory import PatchMemory
+from alp_assets.engines.signal_cnn import SignalCnn
+from alp_assets.engines.signal_pca import SignalPca
+from alp_assets.engines.signal_spectrum import SignalSpectrum
+from alp_assets.engines.time_moe.engine import TimeMoe
 from alp_assets.params import ModelParams
 
 
@@ -22,6 +26,10 @@ def make_engine(name: str, params: ModelParams) -> Engine:
         "meta_prototype": lambda: MetaPrototype(params.meta_prototype),
         "isolation_forest": lambda: IsolationForest(params.isolation_forest),
         "autoencoder": lambda: Autoencoder(params.autoencoder),
+        "time_moe": lambda: TimeMoe(params.time_moe),
+        "signal_pca": lambda: SignalPca(params.signal_pca),
+        "signal_spectrum": lambda: SignalSpectrum(params.signal_spectrum),
+        "signal_cnn": lambda: SignalCnn(params.signal_cnn),
     }
     return engines[name]()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alp_assets.encoders.base import Feature
 from alp_assets.engines.base import Engine, Strings
 from alp_assets.engines.catalog import feature_of, make_engine
 from alp_assets.engines.episodic.episodes import carrying_conditions
-from alp_assets.params import ModelParams
+from alp_assets.params import SIGNAL_ENGINES, SOUND_ENGINES, ModelParams
+from schemas.modalities import SOUND
 
 BANKS_ALWAYS = ("logmel", "alp_conv")
 """Encoders on which banks tell more than patches, however few the normals are (see ``bench/engines``)."""
@@ -19,7 +20,7 @@ BANKS_ALWAYS = ("logmel", "alp_conv")
 class Situation:
     """What a section has: its normals' counts, conditions (n,) by column and recordings (n,).
 
-    ``encoder`` is the one for engines A and B.
+    ``encoder`` is the one for engines A and B; ``modality`` is what its recordings hold.
     """
 
     source_normals: int
@@ -27,6 +28,12 @@ class Situation:
     encoder: str
     conditions: Mapping[str, Strings]
     recordings: Strings
+    modality: str = SOUND
+
+    @property
+    def signals(self) -> bool:
+        """Whether the recordings hold a signal instead of sound."""
+        return self.modality != SOUND
 
     @property
     def amount(self) -> str:
@@ -36,11 +43,15 @@ class Situation:
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine, what it works on, and the reason for it, in words for people."""
+    """An engine, what it works on, and the reason for it, in words for people.
+
+    ``problem`` says why an engine that was asked for cannot be taken.
+    """
 
     engine: Engine
     feature: Feature
     reason: str
+    problem: str = ""
 
 
 def wanted_engine(params: ModelParams, customer: str, package: str) -> tuple[str, str]:
@@ -59,11 +70,18 @@ def choose_engine(params: ModelParams, customer: str, package: str, section: Sit
     weights that somebody brought B stands in for A, because on real motors it tells more than A on patches of
     ``logmel`` or ``alp_conv`` (see ``bench/engines``). C only where ``auto+c`` asks for it and the metadata
     carry it.
+
+    For signals: how the mains' harmonics and sidebands lie (S3), which few normals bear and which tells most on
+    real motors (see ``bench/signals``); Time-MoE (S1) only from ``selection.much_signal`` normals on, as it has to
+    be trained. An engine for sound that was asked for by name is refused for signals, and the reverse.
     """
     wanted, by = wanted_engine(params, customer, package)
     if wanted not in ("auto", "auto+c"):
-        return _choice(params, wanted, section, f"{wanted} was {by}")
+        problem = unsuited(wanted, section.modality)
+        return replace(_choice(params, wanted, section, f"{wanted} was {by}"), problem=problem)
     rules = params.selection
+    if section.signals:
+        return _for_signals(params, section)
     tasks, why_not = carrying_conditions(
         section.conditions,
         k_shot=params.meta_prototype.k_shot,
@@ -98,10 +116,22 @@ def choose_engine(params: ModelParams, customer: str, package: str, section: Sit
     return _choice(params, "patch_memory", section, reason + note)
 
 
+def unsuited(engine: str, modality: str) -> str:
+    """Why an engine cannot work on recordings of a modality; empty where it can."""
+    if (engine in SIGNAL_ENGINES) == (modality != SOUND):
+        return ""
+    able = SOUND_ENGINES if modality == SOUND else SIGNAL_ENGINES
+    takes = "sound" if modality != SOUND else "signals"
+    return (
+        f"{engine} works on {takes}, and the recordings of this machine hold {modality}. Choose auto or "
+        f"{' or '.join(able)} for it, by models.pins if only this package or customer needs it"
+    )
+
+
 def features_needed(
     params: ModelParams, customer: str, package: str, encoder: str, *, some_few: bool = True
 ) -> list[Feature]:
-    """All that the engines which the parameters allow for a package may work on.
+    """All that the engines for sound which the parameters allow for a package may work on.
 
     ``some_few`` says whether a section may have so few normals that ``auto`` takes patches, which are large.
     """
@@ -111,8 +141,21 @@ def features_needed(
         names = ["memory_bank"]
         names += ["patch_memory"] if encoder not in BANKS_ALWAYS and some_few else []
         names += ["meta_prototype"] if wanted == "auto+c" else []
-    found = [feature_of(make_engine(name, params), encoder) for name in (*names, *params.second_opinions)]
+    wanted_names = [name for name in (*names, *params.second_opinions) if name in SOUND_ENGINES]
+    found = [feature_of(make_engine(name, params), encoder) for name in wanted_names]
     return list(dict.fromkeys(found))
+
+
+def _for_signals(params: ModelParams, section: Situation) -> Choice:
+    count, much = section.source_normals + section.target_normals, params.selection.much_signal
+    if much and count >= much:
+        reason = f"{count} normal clips of {section.modality} are enough to train a forecaster (from {much} on)"
+        return _choice(params, "time_moe", section, reason)
+    reason = (
+        f"{section.modality}, {section.amount}: the lines of the spectrum and their sidebands tell most from few "
+        "normals and need no training"
+    )
+    return _choice(params, "signal_spectrum", section, reason)
 
 
 def _choice(params: ModelParams, name: str, section: Situation, reason: str) -> Choice:

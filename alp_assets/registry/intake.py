@@ -5,10 +5,13 @@ Nothing in it can run code: weights are safetensors, everything else is JSON, an
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,6 +25,7 @@ from schemas.machines import MACHINE_TYPE_NAMES
 from schemas.sections import SLUG, Section
 
 _JSON_BYTES = 256 * 2**20
+_LONGEST_TEXT = 10_000
 _SAFE = (".safetensors", ".json")
 _RUNS_CODE = (
     ".pkl",
@@ -78,7 +82,7 @@ def _entries(place: Path) -> list[Any]:
         models = _json(path)["models"]
     except FileNotFoundError as error:
         raise AlpError(f"{path}: no such file. Name a folder with a {LIST_FILE} in it.") from error
-    except (OSError, KeyError, TypeError, ValueError, _Unfit) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, _Unfit) as error:
         raise AlpError(
             f"{path}: this is no list of models ({error!r}); it must hold {{'models': [...]}}."
         ) from error
@@ -110,7 +114,7 @@ def _take(
         return Taken(name, problem=str(error))
     except OSError as error:
         return Taken(name, problem=f"{error.filename}: {error.strerror}")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         return Taken(name, problem=f"its meta file is not as ALP writes it ({error!r})")
 
 
@@ -120,8 +124,8 @@ def _register(
     own = meta[OWN]
     section = _section(own)
     known = _known(registry, own["version"])
-    other = _known(registry, name)
-    thresholds = [(float(item["value"]), str(item["note"]), str(item["who"])) for item in own["thresholds"]]
+    other = _known(registry, _text(name))
+    thresholds = [(_finite(item["value"]), _text(item["note"]), _text(item["who"])) for item in own["thresholds"]]
     notes = []
     if known:
         notes.append(f"was here already as {known.name}")
@@ -129,15 +133,15 @@ def _register(
         notes.append("another model has this name already, so it got one of its own")
     version = registry.register(
         section,
-        str(own["package"]),
-        str(own["received_at"]),
+        _package(own["package"]),
+        _moment(own["received_at"]),
         folder,
         name="" if known or other else name,
-        description=str(own["description"]),
+        description=_text(own["description"]),
         who=who,
         origin=f"imported from {place}",
-        created_at=str(meta["created_at"]),
-        metrics={str(key): float(value) for key, value in meta["metrics"].items()},
+        created_at=_moment(meta["created_at"]),
+        metrics={_text(key): _finite(value) for key, value in meta["metrics"].items()},
     )
     if not known:
         for threshold in thresholds:
@@ -146,7 +150,7 @@ def _register(
 
 
 def _section(own: Mapping[str, Any]) -> Section:
-    section = Section(str(own["customer"]), str(own["machine_type"]), str(own["section_id"]))
+    section = Section(str(own["customer"]), str(own["machine_type"]), _text(own["section_id"]))
     if not SLUG.fullmatch(section.customer):
         raise _Unfit(f"{section.customer!r} cannot be the name of a customer")
     if section.machine_type not in MACHINE_TYPE_NAMES:
@@ -202,8 +206,36 @@ def _assemble(place: Path, files: Mapping[str, Mapping[str, str]], folder: Path)
             shutil.copyfile(source, target)
         except FileNotFoundError as error:
             raise _Unfit(f"{told['path']}: no such file") from error
+        except (shutil.SpecialFileError, IsADirectoryError) as error:
+            raise _Unfit(f"{told['path']}: is no plain file") from error
         if sha256_of(target) != told["sha256"]:
             raise _Unfit(f"{told['path']}: the bytes do not match the checksum in the meta file")
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise _Unfit(f"{number} is no figure")
+    return number
+
+
+def _text(value: Any) -> str:
+    """Text as people write it: a terminal obeys other control characters, and a database may refuse them."""
+    text = str(value)
+    if len(text) > _LONGEST_TEXT or any(unicodedata.category(c) == "Cc" and c not in "\n\r\t" for c in text):
+        raise _Unfit(f"{text[:20]!r}…: holds control characters, or is longer than {_LONGEST_TEXT:,}")
+    return text
+
+
+def _moment(value: Any) -> str:
+    datetime.fromisoformat(str(value))
+    return str(value)
+
+
+def _package(value: Any) -> str:
+    if not SLUG.fullmatch(str(value)):
+        raise _Unfit(f"{value!r} cannot be the name of a package")
+    return str(value)
 
 
 def _refuse_code(name: str) -> None:

@@ -17,6 +17,8 @@ CLEAR = 0.01
 _WORTH_TELLING = 0.1
 """Of the way to the threshold: a clear effect under this is of no account."""
 
+_OF_SOUND = ("mic_position_id", "noise_id")
+
 _LARGE = 500
 """More normals than this are not asked for to make a promise firmer."""
 
@@ -86,14 +88,14 @@ def _effects(section: SectionView) -> Iterator[Words]:
 
 
 def _noise(section: SectionView) -> Iterator[Words]:
-    if not section.supply.noise_only:
+    if not section.supply.noise_only and not section.signal:
         yield say("advice.no_noise")
 
 
 def _variety(section: SectionView) -> Iterator[Words]:
     if section.supply.days == 1:
         yield say("advice.one_day")
-    values = section.supply.values
+    values = {name: n for name, n in section.supply.values.items() if not section.signal or name not in _OF_SOUND}
     if empty := [known("column", name) for name, n in values.items() if n == 0]:
         yield say("advice.not_told", columns=listed(empty))
     if alone := [known("column", name) for name, n in values.items() if n == 1]:

@@ -77,7 +77,7 @@ def score_histogram(section: SectionView, name: str, label: str) -> str:
     rows = max(len(groups), 1)
     height = 0.5 * rows + 0.9
     captions = Captions()
-    with _figure(height) as figure:
+    with figure_of(height) as figure:
         axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
         figure.subplots_adjust(left=0.235, right=0.98, bottom=0.52 / height, top=1 - 0.34 / height, hspace=0.18)
         for axis in axes:
@@ -110,7 +110,7 @@ def roc(section: SectionView, name: str, label: str) -> str:
     false = np.array([0.0, *((normal >= cut).mean() for cut in cuts)])
     caught = np.array([0.0, *((anomalous >= cut).mean() for cut in cuts)])
     captions = Captions()
-    with _figure(3.1) as figure:
+    with figure_of(3.1) as figure:
         axis = figure.subplots()
         figure.subplots_adjust(left=0.13, right=0.97, bottom=0.17, top=0.96)
         axis.spines[["top", "right"]].set_visible(False)
@@ -148,7 +148,7 @@ def timeline(section: SectionView, points: Sequence[Point], name: str, label: st
     edges, is_log = _edges(values, threshold)
     captions = Captions()
     titles = {}
-    with _figure(2.9) as figure:
+    with figure_of(2.9) as figure:
         from matplotlib.dates import AutoDateFormatter, AutoDateLocator
 
         axis = figure.subplots()
@@ -193,7 +193,7 @@ def embedding_map(points: Sequence[Point], name: str, label: str) -> str:
         return ""
     captions = Captions()
     titles = {}
-    with _figure(3.1) as figure:
+    with figure_of(3.1) as figure:
         axis = figure.subplots()
         figure.subplots_adjust(left=0.06, right=0.98, bottom=0.10, top=0.97)
         axis.spines[["top", "right"]].set_visible(False)
@@ -210,7 +210,7 @@ def embedding_map(points: Sequence[Point], name: str, label: str) -> str:
 
 
 @contextmanager
-def _figure(height: float) -> Iterator[Figure]:
+def figure_of(height: float) -> Iterator[Figure]:
     """A figure to draw in; it must be written while the block runs, under the same style."""
     import matplotlib as mpl
     from matplotlib.figure import Figure

@@ -16,6 +16,7 @@ from alp_assets.report import charts, sentences, sound, text
 from alp_assets.report.advice import CLEAR, advice
 from alp_assets.report.findings import Finding, findings
 from alp_assets.report.model import KPI_STATUSES, ClipView, Point, ReportView, SectionView
+from alp_assets.report.waveform import waveforms
 from alp_assets.report.words import Words, count_of, known, same, say
 from schemas.problems import Problem
 from schemas.texts import LANGUAGES, Language
@@ -106,7 +107,7 @@ def _lead(view: ReportView) -> list[Words]:
 
 @dataclass(frozen=True)
 class _ClipPage:
-    """A clip with its pictures and its sound as data URIs, empty where there is none."""
+    """A clip with its pictures and its sound as data URIs, or a signal's channels; empty where there is none."""
 
     clip: ClipView
     spectrogram: str
@@ -114,6 +115,7 @@ class _ClipPage:
     audio: str
     seconds: float
     pitches: tuple[tuple[str, float], ...]
+    waveforms: Markup
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,10 @@ def _section_page(
         ),
         map=chart(partial(charts.embedding_map, drawn, f"{anchor}-m"), "map", shown=len(drawn)),
         drawn=len(drawn),
-        clips=tuple(_clip_page(clip, audible=place < sounds) for place, clip in enumerate(clips)),
+        clips=tuple(
+            _clip_page(clip, f"{anchor}-c{place}", attribute, audible=place < sounds)
+            for place, clip in enumerate(clips)
+        ),
     )
 
 
@@ -248,20 +253,22 @@ def _effect(section: SectionView, place: int) -> _Effect:
     )
 
 
-def _clip_page(clip: ClipView, *, audible: bool) -> _ClipPage:
+def _clip_page(clip: ClipView, name: str, attribute: Callable[..., Markup], *, audible: bool) -> _ClipPage:
+    if clip.channels:
+        seen = say("clip.waveforms_alt", clip=clip.clip_id, score=text.number(clip.score))
+        drawn = waveforms(clip, name, str(attribute("aria-label", seen)))
+        return _ClipPage(clip, "", "", "", clip.samples.shape[1] / clip.sample_rate, (), _markup(drawn))
+    rate = round(clip.sample_rate)
     seconds = max(len(clip.samples), 1) / clip.sample_rate
     over = b"" if clip.anomaly_map is None else sound.overlay(clip.anomaly_map, clip.map_seconds, seconds)
     return _ClipPage(
         clip=clip,
-        spectrogram=_data_uri("image/png", sound.spectrogram(clip.samples, clip.sample_rate)),
+        spectrogram=_data_uri("image/png", sound.spectrogram(clip.samples, rate)),
         overlay=_data_uri("image/png", over),
-        audio=_data_uri("audio/mpeg", sound.audio(clip.samples, clip.sample_rate) if audible else b""),
+        audio=_data_uri("audio/mpeg", sound.audio(clip.samples, rate) if audible else b""),
         seconds=seconds,
-        pitches=tuple(
-            (f"{hz:,}", 100 * sound.height_of(hz, clip.sample_rate))
-            for hz in _TICKS_HZ
-            if hz < clip.sample_rate / 2
-        ),
+        pitches=tuple((f"{hz:,}", 100 * sound.height_of(hz, rate)) for hz in _TICKS_HZ if hz < rate / 2),
+        waveforms=_markup(""),
     )
 
 

@@ -35,14 +35,15 @@ TARGET = "target"
 MEASURES = ("auc", "pauc", "recall", "alarms_per_day")
 
 Why = Literal[
-    "asked", "pinned", "enough_source", "enough_target", "few_without_weights", "few", "conditions", "other"
-]
+    "asked", "pinned", "enough_source", "enough_target", "few_without_weights", "few", "conditions", "signals",
+    "signals_much", "other",
+]  # fmt: skip
 """Why a section got its engine."""
 
 WhyNot = Literal["no_normals", "too_few_normals", "damaged", "other"]
 """Why a section has no score."""
 
-WhyUnheard = Literal["not_measured", "none_left", "none_quiet", "none_scored", "other"]
+WhyUnheard = Literal["not_measured", "none_left", "none_quiet", "none_scored", "signals", "other"]
 """Why nothing is known of what a model would hear."""
 
 
@@ -139,13 +140,16 @@ class CauseView:
 
 @dataclass(frozen=True, eq=False)
 class ClipView:
-    """One clip that is shown with its spectrogram.
+    """One clip that is shown with its spectrogram, or with its channels over time.
 
     ``severity`` lies in 0 to 100, ``state`` is one of ``STATES``, ``decision`` one of ``DECISIONS``, ``label``
     is what the customer said (one of ``LABELS``) or None. ``path`` leads to its sound in the stage ``clips``;
     ``samples`` is the waveform, float32 of shape (n,),
     full scale 1. ``anomaly_map`` (bands, time), lowest band first, says where the clip is unlike the normals;
     it spans ``map_seconds`` from the clip's start, which may be more than was recorded.
+
+    Of a signal ``channels`` are the roles, ``samples`` are (channels, n) as measured, and the map is
+    (channels, time).
     """
 
     clip_id: str
@@ -157,13 +161,14 @@ class ClipView:
     decision: str
     label: str | None
     samples: NDArray[np.float32]
-    sample_rate: int
+    sample_rate: float
     state: str
     opinions: tuple[ClipOpinion, ...] = ()
     causes: tuple[CauseView, ...] = ()
     recorded_at: datetime | None = None
     anomaly_map: NDArray[np.floating] | None = None
     map_seconds: float = 10.0
+    channels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _refuse_unknown(f"clip {self.clip_id}", "decision", (self.decision,), DECISIONS)
@@ -239,6 +244,23 @@ class PromiseView:
     witnesses: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class TrainingView:
+    """How a network with experts was trained: steps, and shares of the points that experts of a layer got.
+
+    ``errors`` are those of forecasts of normal clips, a role with an error for each of the ``horizons``.
+    """
+
+    size: str
+    steps: int
+    experts: int
+    least_used: float
+    most_used: float
+    idle: int
+    horizons: tuple[int, ...]
+    errors: tuple[tuple[str, tuple[float, ...]], ...]
+
+
 @dataclass(frozen=True, eq=False)
 class SectionView:
     """One physical machine: its model, its threshold and promise, its scores.
@@ -251,6 +273,9 @@ class SectionView:
     ``observed_*`` count normals that the model had not seen and how many of them were flagged;
     ``observed_interval`` is for their share, at ``interval_confidence``. ``test_scores``, ``test_labels`` and
     ``test_decisions`` are parallel, one entry for each scored clip; ``calibration_scores`` has shape (m,).
+    ``auc_recordings`` is of whole recordings, by the mean of their clips, None where each is one clip or no label
+    tells. ``signal`` is what was measured where it is no sound, else empty; ``training`` is there for a network
+    with experts.
     ``states`` counts the scored clips by state; from ``critical_severity`` a clip is CRITICAL.
     ``top`` holds the clips to show, most anomalous first; ``points`` all clips, ``spread`` the shares of the
     variance of the embeddings that the two axes of their map hold, None without a map.
@@ -299,6 +324,9 @@ class SectionView:
     spread: tuple[float, float] | None = None
     effects: tuple[Effect, ...] = ()
     supply: Supply = field(default_factory=Supply)
+    auc_recordings: float | None = None
+    signal: str = ""
+    training: TrainingView | None = None
 
     def __post_init__(self) -> None:
         name = f"section {self.machine_type}/{self.section_id}"

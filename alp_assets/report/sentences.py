@@ -184,6 +184,8 @@ def unheard(section: SectionView) -> Words:
     """Why there is nothing to say of what a model would hear; empty where there is."""
     if section.hears and section.hears[0].clips:
         return NOTHING
+    if section.signal:
+        return say("unheard.signals")
     return say(f"unheard.{section.why_unheard if section.hears else 'not_measured'}")
 
 
@@ -218,7 +220,16 @@ def percent(share: float) -> str:
 
 
 def map_legend(section: SectionView) -> Words:
-    """How to read the anomaly maps of the shown clips; empty where there are none."""
+    """How to read the pictures of the shown clips, and what marks the unusual in them where anything does."""
+    if section.signal:
+        maps = [clip.anomaly_map for clip in section.top if clip.anomaly_map is not None]
+        whole = bool(maps) and all(item.shape[1] == 1 for item in maps)
+        strips = say("clip.strips_whole" if whole else "clip.strips") if maps else NOTHING
+        return joined([say("clip.waveforms"), strips])
+    return joined([say("clip.spectrogram"), _marks(section)])
+
+
+def _marks(section: SectionView) -> Words:
     maps = [clip.anomaly_map for clip in section.top if clip.anomaly_map is not None]
     if not maps:
         return NOTHING

@@ -15,6 +15,10 @@ ENGINE_LETTERS = {
     "meta_prototype": "C",
     "isolation_forest": "L1",
     "autoencoder": "L2",
+    "time_moe": "S1",
+    "signal_pca": "S2",
+    "signal_spectrum": "S3",
+    "signal_cnn": "S4",
 }
 MISSING = "–"
 

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from alp_assets.errors import AlpError
-from alp_assets.signals.wording import told
 from schemas.problems import Problem, Value
 
 FloatArray = npt.NDArray[np.float32]
@@ -22,7 +21,7 @@ class SignalUnreadable(AlpError):
 
     def __init__(self, code: str, **values: Value) -> None:
         self.problem = Problem("error", code, values)
-        super().__init__(" ".join(told(self.problem)))
+        super().__init__(" ".join(self.problem.told("en")))
 
 
 @dataclass(frozen=True)

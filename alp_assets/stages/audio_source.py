@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from alp_assets.audio.decode import Recording, open_recording
 
@@ -19,16 +19,25 @@ _IN_MEMORY = 32 << 20
 
 @contextmanager
 def opened(archive: PackageArchive, file: str, scratch: Path) -> Iterator[Recording]:
-    """Open one recording. Small ones are held in memory, large ones in a file under ``scratch``.
+    """Open one recording of sound.
 
     ``AudioUnreadable`` when the zip's entry is damaged or is no audio.
     """
+    with streamed(archive, file, scratch) as stream, open_recording(stream) as recording:
+        yield recording
+
+
+@contextmanager
+def streamed(archive: PackageArchive, file: str, scratch: Path) -> Iterator[BinaryIO]:
+    """The bytes of one recording. Small ones are held in memory, large ones in a file under ``scratch``.
+
+    ``AudioUnreadable`` when the zip's entry is damaged.
+    """
     if archive.files[file].size <= _IN_MEMORY:
-        with open_recording(io.BytesIO(archive.read(file))) as recording:
-            yield recording
+        yield io.BytesIO(archive.read(file))
         return
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".unpacked.") as place:
         target = Path(place) / "recording"
         archive.extract(file, target)
-        with target.open("rb") as stream, open_recording(stream) as recording:
-            yield recording
+        with target.open("rb") as stream:
+            yield stream

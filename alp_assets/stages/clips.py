@@ -1,4 +1,7 @@
-"""Stage clips: every accepted recording in standard form (mono, 16 kHz, 10 s, PCM16)."""
+"""Stage clips: every accepted recording in standard form.
+
+Sound is mono, 16 kHz, 10 s, PCM16; a signal is four rows of ``signals.clip_points`` points at its own rate.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,27 @@ from alp_assets.parallel import ordered_map
 from alp_assets.params import Params
 from alp_assets.progress import Progress, silent
 from alp_assets.stages.audio_source import opened
+from alp_assets.stages.clips_signals import FOLDER as SIGNALS
+from alp_assets.stages.clips_signals import is_standard, signal_clips
 from alp_assets.stages.metadata import read_metadata
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.quality import read_quality
 from alp_assets.stages.quality_compare import OK
 from alp_assets.stages.summary import Gate, Summary
 from alp_assets.stages.upload import ARCHIVE_FILE
+from schemas.modalities import SOUND, is_signal
 
 if TYPE_CHECKING:
     from alp_assets.intake.archive import PackageArchive
 
 CLIPS_FILE = "clips.parquet"
 SETTINGS_FILE = "settings.json"
+SIGNAL_SETTINGS_FILE = "signal_settings.json"
 AUDIO = "audio"
 
 
 def clips(folder: PackageFolder, params: Params, progress: Progress = silent) -> Summary:
-    """Resample, cut and write the recordings that passed, and list the clips with all that is known of them.
+    """Cut and write the recordings that passed, and list the clips with all that is known of them.
 
     Clips of a recording that says where it is anomalous carry the label only where they overlap; the
     others become ``unknown``.
@@ -44,6 +51,9 @@ def clips(folder: PackageFolder, params: Params, progress: Progress = silent) ->
     table = _accepted(folder)
     with folder.publish("clips") as part:
         (part / AUDIO).mkdir()
+        if table["modality"].map(is_signal).any():
+            (part / SIGNALS).mkdir()
+            write_json(part / SIGNAL_SETTINGS_FILE, {"clip_points": params.signals.clip_points})
         rows: list[dict[Hashable, Any]] = []
         for done, found in enumerate(_cut(folder, table, params, part), 1):
             rows += found
@@ -57,13 +67,22 @@ def clips(folder: PackageFolder, params: Params, progress: Progress = silent) ->
 
 def read_clips(folder: PackageFolder) -> pd.DataFrame:
     """The clip manifest, a row for each clip."""
-    return pd.read_parquet(folder.stage("clips") / CLIPS_FILE)
+    table = pd.read_parquet(folder.stage("clips") / CLIPS_FILE)
+    if "modality" not in table:  # of a version that knew sound alone
+        table = table.assign(modality=SOUND, sample_rate_hz=float(SAMPLE_RATE))
+    return table
 
 
-def clip_settings(folder: PackageFolder) -> dict[str, Any]:
-    """The parameters that the clips on disk were cut with."""
-    settings: dict[str, Any] = read_json(folder.stage("clips") / SETTINGS_FILE)
+def clip_settings(folder: PackageFolder, *, signals: bool = False) -> dict[str, Any]:
+    """The parameters that the clips of sound, or of signals, on disk were cut with."""
+    name = SIGNAL_SETTINGS_FILE if signals else SETTINGS_FILE
+    settings: dict[str, Any] = read_json(folder.stage("clips") / name)
     return settings
+
+
+def holds_signals(clips: pd.DataFrame) -> pd.Series:
+    """Which rows (n,) of a manifest are clips of signals."""
+    return clips["modality"] != SOUND
 
 
 def clip_path(folder: PackageFolder, path: str) -> Path:
@@ -94,6 +113,9 @@ def _cut(
 def _standardize(
     archive: PackageArchive, record: dict[Hashable, Any], params: Params, part: Path
 ) -> list[dict[Hashable, Any]]:
+    if is_signal(record["modality"]):
+        cut = signal_clips(archive, record, params.signals, part)
+        return [{**record, **about, **_evaluation({**record, **about})} for about in cut]
     rows = []
     with opened(archive, record["file"], part) as recording:
         single = recording.info.duration_s <= CLIP_SECONDS
@@ -106,19 +128,21 @@ def _standardize(
                 "path": path,
                 "offset_s": clip.offset_s,
                 "valid_samples": clip.valid_samples,
+                "sample_rate_hz": float(SAMPLE_RATE),
+                "modality": SOUND,
                 "db_8_10k": clip.db_8_10k,
                 "db_above_10k": clip.db_above_10k,
             }
-            rows.append({**record, **about, **_evaluation(record, clip.offset_s, clip.valid_samples)})
+            rows.append({**record, **about, **_evaluation({**record, **about})})
     return rows
 
 
-def _evaluation(record: dict[Hashable, Any], offset_s: float, valid_samples: int) -> dict[Hashable, Any]:
+def _evaluation(record: dict[Hashable, Any]) -> dict[Hashable, Any]:
     """Label and anomalous regions of one clip, in its own time."""
-    text = record["anomaly_regions"]
+    text, offset_s = record["anomaly_regions"], record["offset_s"]
     if record["label"] != "anomaly" or not isinstance(text, str) or not text or not json.loads(text):
         return {}
-    end_s = offset_s + valid_samples / SAMPLE_RATE
+    end_s = offset_s + record["valid_samples"] / record["sample_rate_hz"]
     inside = [
         [round(max(start, offset_s) - offset_s, 6), round(min(end, end_s) - offset_s, 6)]
         for start, end in json.loads(text)
@@ -140,15 +164,17 @@ def _make_unique(rows: list[dict[Hashable, Any]]) -> None:
 
 
 def _summary(manifest: pd.DataFrame, part: Path, params: Params) -> Summary:
-    seconds = float(manifest["valid_samples"].sum()) / SAMPLE_RATE
+    seconds = float((manifest["valid_samples"] / manifest["sample_rate_hz"]).sum())
+    sounds = manifest[~holds_signals(manifest)]
     figures: dict[str, int | float | str] = {
         "clips": len(manifest),
         "hours": round(seconds / 3600, 4),
-        "padded": int((manifest["valid_samples"] < CLIP_SAMPLES).sum()),
-        "bytes": sum(path.stat().st_size for path in (part / AUDIO).iterdir()),
+        "padded": int((sounds["valid_samples"] < CLIP_SAMPLES).sum()),
+        "signals": len(manifest) - len(sounds),
+        "bytes": sum(path.stat().st_size for path in part.glob("*/*")),
     }
     counts = _counts(manifest)
-    gates = (_standard_form(manifest, part), _enough_normals(counts, params.models.min_normals))
+    gates = (_standard_form(manifest, part, params), _enough_normals(counts, params.models.min_normals))
     return Summary("clips", figures, gates, {"sections": counts})
 
 
@@ -169,12 +195,17 @@ def _counts(manifest: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _standard_form(manifest: pd.DataFrame, part: Path) -> Gate:
+def _standard_form(manifest: pd.DataFrame, part: Path, params: Params) -> Gate:
     """Read every header back: what is on disk is what counts."""
     import soundfile as sf
 
     wrong = []
-    for path in manifest["path"]:
+    points = params.signals.clip_points
+    signals = int(holds_signals(manifest).sum())
+    for path, modality in zip(manifest["path"], manifest["modality"], strict=True):
+        if modality != SOUND:
+            wrong += [] if is_standard(part / path, points) else [path]
+            continue
         info = sf.info(part / path)
         form = (info.samplerate, info.channels, info.frames, info.subtype)
         if form != (SAMPLE_RATE, 1, CLIP_SAMPLES, "PCM_16"):
@@ -184,7 +215,10 @@ def _standard_form(manifest: pd.DataFrame, part: Path) -> Gate:
         return Gate("standard_form", "failed", "No clip could be made.", figures)
     if wrong:
         return Gate("standard_form", "failed", f"Not in standard form: {', '.join(wrong[:5])}", figures)
-    return Gate("standard_form", "passed", f"All {len(manifest)} clips are mono, 16 kHz, 10 s, PCM16.", figures)
+    sounds = len(manifest) - signals
+    forms = [f"All {sounds} clips are mono, 16 kHz, 10 s, PCM16."] if sounds else []
+    forms += [f"All {signals} clips of signals are 4 rows of {points:,} points."] if signals else []
+    return Gate("standard_form", "passed", " ".join(forms), figures)
 
 
 def _enough_normals(counts: pd.DataFrame, least: int) -> Gate:

@@ -12,11 +12,13 @@ from alp_assets.audio.decode import FloatArray
 from alp_assets.encoders.base import Feature
 from alp_assets.engines.base import SOURCE, TARGET, Engine, Normals
 from alp_assets.errors import AlpError, EngineUnfit, StageMissing
+from alp_assets.signals.clock import agree
 from alp_assets.stages.clips import read_clips
 from alp_assets.stages.embeddings import Embedded, read_embeddings, read_mixed
 from alp_assets.stages.feedback import ANOMALY, NORMAL, customer_labels
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.upload import read_receipt
+from schemas.modalities import SOUND
 from schemas.sections import Section
 
 CONDITIONS = ("section_id", "speed_level", "load_level", "noise_id", "mic_position_id")
@@ -35,12 +37,20 @@ class Census:
     train clip that is an anomaly after all is none.
 
     ``table`` has a row for each: ``package``, ``position`` (row of that package's manifest), ``clip_id``,
-    ``domain`` (clips of earlier packages are ``source``), ``recording``, ``own`` (of this package) and the
-    columns of ``CONDITIONS``, empty text where nothing was said.
+    ``domain`` (clips of earlier packages are ``source``), ``recording``, ``own`` (of this package),
+    ``sample_rate_hz`` and the columns of ``CONDITIONS``, empty text where nothing was said. All are of one
+    ``modality``.
     """
 
     section: Section
     table: pd.DataFrame
+    modality: str = SOUND
+
+    @property
+    def sample_rate_hz(self) -> float:
+        """The rate of the normals, that of the package's own where it has any; NaN without normals."""
+        own = self.table.loc[self.table["own"], "sample_rate_hz"]
+        return float((own if len(own) else self.table["sample_rate_hz"]).median())
 
     def count(self, domain: str) -> int:
         """How many normals a domain has."""
@@ -53,7 +63,8 @@ class Census:
 
     def without(self, packages: list[str]) -> Census:
         """The normals that other packages sent."""
-        return Census(self.section, self.table[~self.table["package"].isin(packages)].reset_index(drop=True))
+        left = self.table[~self.table["package"].isin(packages)].reset_index(drop=True)
+        return Census(self.section, left, self.modality)
 
 
 @dataclass(frozen=True)
@@ -84,16 +95,20 @@ class Shelf:
         self._open: dict[tuple[str, Feature], Embedded | str] = {}
 
     def census(self, section: Section) -> Census:
-        """The normals of a section. Audio that the package itself holds is not taken from earlier ones again."""
+        """The normals of a section. Audio that the package itself holds is not taken from earlier ones again.
+
+        Nor are recordings of another modality than the package has of the section.
+        """
         seen = set(self.clips["audio_sha256"])
+        modality = self._modality(section)
         parts = [self._own(section)]
         for name, (_, clips) in self._earlier.items():
-            fresh = clips[~clips["audio_sha256"].isin(seen)]
+            fresh = clips[~clips["audio_sha256"].isin(seen) & (clips["modality"] == modality)]
             parts.append(
                 _listed(fresh.assign(domain=SOURCE), section, name, self._labels.get(name, {}), own=False)
             )
             seen.update(parts[-1]["recording"])
-        return Census(section, pd.concat(parts, ignore_index=True))
+        return Census(section, pd.concat(parts, ignore_index=True), modality)
 
     def own(self, feature: Feature) -> Embedded:
         """The package's embeddings."""
@@ -111,7 +126,19 @@ class Shelf:
                 found[name] = embedded
             elif embedded.encoder != self.own(feature).encoder:
                 found[name] = _OTHER_SETTINGS
+            elif not agree(rate := self._rate(census, name), census.sample_rate_hz):
+                found[name] = f"it was measured at {rate:g} Hz, and this package at {census.sample_rate_hz:g} Hz"
         return found
+
+    def _rate(self, census: Census, package: str) -> float:
+        return float(census.table.loc[census.table["package"] == package, "sample_rate_hz"].median())
+
+    def _modality(self, section: Section) -> str:
+        """What the package's recordings of a section hold; all of one kind, see the stage quality."""
+        clips = self.clips
+        same = (clips["machine_type"] == section.machine_type) & (clips["section_id"] == section.section_id)
+        found = clips.loc[same, "modality"]
+        return str(found.iloc[0]) if len(found) else SOUND
 
     def gather(self, census: Census, engine: Engine, feature: Feature) -> Corpus:
         """The normals of a census for an engine: no more than it makes use of, and the extras that it wants."""
@@ -222,7 +249,7 @@ def _listed(
     rows = clips[
         (clips["machine_type"] == section.machine_type) & (clips["section_id"] == section.section_id) & normal
     ]
-    found = rows[["clip_id", "domain"]].assign(
+    found = rows[["clip_id", "domain", "sample_rate_hz"]].assign(
         package=package, position=rows.index, recording=rows["audio_sha256"], own=own
     )
     for name in CONDITIONS:

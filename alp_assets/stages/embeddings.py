@@ -1,13 +1,17 @@
-"""Stage embeddings: every clip through the encoders that are needed, once."""
+"""Stage embeddings: every clip through the encoders that are needed, once.
+
+An array has a row for each clip of the manifest, whatever its encoder: a row of the manifest is then a row of
+every array, for whoever reads it. Rows of clips that the encoder does not take, sound or signals, stay empty, and
+where the file system knows holes they take no space.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +20,19 @@ import pandas as pd
 
 from alp_assets.audio.decode import FloatArray
 from alp_assets.audio.standardize import read_clip
-from alp_assets.encoders.base import Encoder, Feature, Sound, View, dtype_of
+from alp_assets.encoders.base import SERIES, Encoder, Feature, Sound, View, dtype_of
 from alp_assets.encoders.catalog import make_encoder, resolve_encoder
+from alp_assets.encoders.series import SeriesEncoder
 from alp_assets.engines.base import TARGET
 from alp_assets.engines.selection import features_needed
 from alp_assets.engines.store import features_of_folder
-from alp_assets.errors import ModelUnsuited, ParameterError, StageMissing, WeightsMissing
+from alp_assets.errors import ParameterError, StageMissing, WeightsMissing
 from alp_assets.files import read_json, write_json
 from alp_assets.parallel import ordered_map
 from alp_assets.params import Params, SelectionParams
 from alp_assets.progress import Progress, silent
-from alp_assets.stages.clips import clip_path, clip_settings, read_clips
+from alp_assets.stages.clips import clip_path, clip_settings, holds_signals, read_clips
+from alp_assets.stages.clips_signals import read_signal_clip
 from alp_assets.stages.mixed import mixed_sound, mixtures
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.summary import Summary
@@ -62,25 +68,31 @@ def embeddings(folder: PackageFolder, params: Params, progress: Progress = silen
     folder.require("embeddings")
     table = read_clips(folder)
     records = table.to_dict("records")
-    clips = [partial(_sound, folder, record) for record in records]
+    signals = holds_signals(table).to_numpy()
     views_of = _views_by_encoder(_features(folder, params))
-    mixed = mixtures(table, params.models.patch_memory) if _any_patches(views_of) else []
+    mixed = mixtures(table[~signals], params.models.patch_memory) if _any_patches(views_of) else []
     by_id = {str(record["clip_id"]): record for record in records}
     copies = [partial(mixed_sound, folder, by_id, mixture) for mixture in mixed]
-    count = _Counter(sum(len(clips) + len(copies) * ("patches" in views) for views in views_of.values()), progress)
+    rows_of = {name: np.flatnonzero(signals == (name == SERIES)) for name in views_of}
+    clips = sum(len(rows) for rows in rows_of.values())
+    count = _Counter(clips + sum(len(copies) * ("patches" in views) for views in views_of.values()), progress)
     rows = []
     with folder.publish("embeddings") as part:
         for name, views in views_of.items():
-            encoder = make_encoder(name, params.embeddings, folder.data_root)
+            encoder = _encoder(name, params, folder.data_root)
             _refuse_missing_views(encoder, views)
             place = part / encoder_folder(name)
             place.mkdir()
-            _encode(place, encoder, views, clips, params.run.threads, count)
+            load = _series if name == SERIES else _sound
+            items = {int(row): partial(load, folder, records[row]) for row in rows_of[name]}
+            _encode(place, encoder, views, items, len(table), params.run.threads, count)
             table[["clip_id"]].to_parquet(place / CLIPS_FILE, index=False)
             if copies and "patches" in views:
-                _encode(place, encoder, ["patches"], copies, params.run.threads, count, MIXED)
+                numbered = dict(enumerate(copies))
+                _encode(place, encoder, ["patches"], numbered, len(copies), params.run.threads, count, MIXED)
                 pd.DataFrame([asdict(mixture) for mixture in mixed]).to_parquet(place / MIXED_FILE, index=False)
-            card = {"name": name, "settings": encoder.settings, "clips": clip_settings(folder)}
+            how = clip_settings(folder, signals=name == SERIES)
+            card = {"name": name, "settings": encoder.settings, "clips": how}
             write_json(place / ENCODER_FILE, card)
             rows += [
                 {"encoder": name, "view": view, "shape": " x ".join(map(str, encoder.views[view]))}
@@ -104,7 +116,8 @@ def encoder_folder(name: str) -> str:
 def read_embeddings(folder: PackageFolder, feature: Feature) -> Embedded:
     """One view of a package's clips; ``StageMissing`` when it is not there or of other clips than are there."""
     found = _read(folder, feature, CLIPS_FILE, feature.view)
-    if found.clip_ids != read_clips(folder)["clip_id"].tolist() or found.encoder["clips"] != clip_settings(folder):
+    how = clip_settings(folder, signals=feature.encoder == SERIES)
+    if found.clip_ids != read_clips(folder)["clip_id"].tolist() or found.encoder["clips"] != how:
         raise StageMissing(f"{folder.key}: the clips were made anew since. Run the stage embeddings again.")
     return found
 
@@ -114,29 +127,6 @@ def read_mixed(folder: PackageFolder, feature: Feature) -> Embedded | None:
     if not (folder.stage("embeddings") / encoder_folder(feature.encoder) / MIXED_FILE).is_file():
         return None
     return _read(folder, feature, MIXED_FILE, MIXED + feature.view)
-
-
-def embed_file(
-    path: Path, feature: Feature, params: Params, data_root: Path, settings: dict[str, Any]
-) -> Iterator[FloatArray]:
-    """Embeddings (n, ...) of the clips of one recording that belongs to no package, a few clips at a time.
-
-    ``settings`` are those that the encoder must have; ``ModelUnsuited`` when it has others.
-    """
-    from alp_assets.audio.decode import open_recording
-    from alp_assets.audio.standardize import standard_clips
-
-    encoder = make_encoder(feature.encoder, params.embeddings, data_root)
-    if encoder.settings != settings:
-        raise ModelUnsuited(
-            f"the model was fitted with other weights or settings of {feature.encoder} than are here now; "
-            "restore them, or run the package's stages from embeddings on again"
-        )
-    with path.open("rb") as stream, open_recording(stream) as recording:
-        cut = standard_clips(recording, params.clips.channel, params.clips.min_seconds)
-        sounds = (Sound(clip.sound, clip.db_8_10k, clip.db_above_10k) for clip in cut)
-        while batch := list(islice(sounds, _BATCH)):
-            yield encoder.encode(batch, [feature.view])[feature.view].astype(dtype_of(feature.view), copy=False)
 
 
 def _read(folder: PackageFolder, feature: Feature, ids: str, values: str) -> Embedded:
@@ -158,7 +148,7 @@ def _read(folder: PackageFolder, feature: Feature, ids: str, values: str) -> Emb
     )
 
 
-def _refuse_missing_views(encoder: Encoder, views: Sequence[View]) -> None:
+def _refuse_missing_views(encoder: Encoder | SeriesEncoder, views: Sequence[View]) -> None:
     missing = [view for view in views if view not in encoder.views]
     if missing:
         raise ParameterError(
@@ -181,33 +171,36 @@ class _Counter:
 
 def _encode(
     place: Path,
-    encoder: Encoder,
+    encoder: Encoder | SeriesEncoder,
     views: Sequence[View],
-    sounds: Sequence[Callable[[], Sound]],
+    items: Mapping[int, Callable[[], Any]],
+    length: int,
     threads: int,
     count: _Counter,
     prefix: str = "",
 ) -> None:
-    """Encode sounds in batches into ``<prefix><view>.npy``, each array on disk as it grows."""
+    """Encode clips in batches into their rows of ``<prefix><view>.npy`` (length, ...), on disk as it grows."""
     arrays = {
         view: np.lib.format.open_memmap(
             place / f"{prefix}{view}.npy",
             mode="w+",
-            dtype=dtype_of(view),
-            shape=(len(sounds), *encoder.views[view]),
+            dtype=dtype_of(view, encoder.name),
+            shape=(length, *encoder.views[view]),
         )
         for view in views
     }
-    each = sum(int(np.prod(encoder.views[view])) * dtype_of(view).itemsize for view in views)
+    each = sum(int(np.prod(encoder.views[view])) * dtype_of(view, encoder.name).itemsize for view in views)
     threads = max(1, min(threads, _HELD_BYTES // (2 * _BATCH * each)))
-    batches = [sounds[start : start + _BATCH] for start in range(0, len(sounds), _BATCH)]
-    done = 0
-    for found in ordered_map(lambda batch: encoder.encode([load() for load in batch], views), batches, threads):
-        size = len(found[views[0]])
+    places = list(items)
+    batches = [places[start : start + _BATCH] for start in range(0, len(places), _BATCH)]
+
+    def encode(batch: list[int]) -> dict[View, FloatArray]:
+        return encoder.encode([items[row]() for row in batch], views)
+
+    for batch, found in zip(batches, ordered_map(encode, batches, threads), strict=True):
         for view, array in arrays.items():
-            array[done : done + size] = found[view]
-        done += size
-        count.add(size)
+            array[batch] = found[view]
+        count.add(len(batch))
     for array in arrays.values():
         array.flush()
 
@@ -217,14 +210,27 @@ def _sound(folder: PackageFolder, record: Mapping[Hashable, Any]) -> Sound:
     return Sound(samples, record["db_8_10k"], record["db_above_10k"])
 
 
+def _series(folder: PackageFolder, record: Mapping[Hashable, Any]) -> tuple[FloatArray, str]:
+    return read_signal_clip(clip_path(folder, record["path"])), str(record["modality"])
+
+
+def _encoder(name: str, params: Params, data_root: Path) -> Encoder | SeriesEncoder:
+    if name == SERIES:
+        return SeriesEncoder(params.signals)
+    return make_encoder(name, params.embeddings, data_root)
+
+
 def _features(folder: PackageFolder, params: Params) -> list[Feature]:
     """What this package's engines may need, and what champions need that may score in their stead."""
-    encoder = resolve_encoder(params.embeddings, folder.data_root)
-    some_few = _some_few(read_clips(folder), params.models.selection)
-    own = features_needed(params.models, folder.customer, folder.package, encoder, some_few=some_few)
-    return list(
-        dict.fromkeys([*own, *(f for f in _champions_features(folder, params) if _at_hand(f, folder, params))])
-    )
+    clips = read_clips(folder)
+    signals = holds_signals(clips)
+    own = [Feature(SERIES, "frames")] if signals.any() else []
+    if not signals.all():
+        encoder = resolve_encoder(params.embeddings, folder.data_root)
+        some_few = _some_few(clips[~signals], params.models.selection)
+        own += features_needed(params.models, folder.customer, folder.package, encoder, some_few=some_few)
+        own += [found for found in _champions_features(folder, params) if _at_hand(found, folder, params)]
+    return list(dict.fromkeys(own))
 
 
 def _some_few(clips: pd.DataFrame, rules: SelectionParams) -> bool:
@@ -250,7 +256,9 @@ def _champions_features(folder: PackageFolder, params: Params) -> list[Feature]:
 
 
 def _at_hand(feature: Feature, folder: PackageFolder, params: Params) -> bool:
-    """Whether an encoder can be made: a champion whose weights are gone costs its section, not the package."""
+    """Whether an encoder of sound can be made: a champion without weights costs its section, not the package."""
+    if feature.encoder == SERIES:
+        return False
     try:
         return feature.view in make_encoder(feature.encoder, params.embeddings, folder.data_root).views
     except WeightsMissing:

@@ -51,6 +51,7 @@ def section_entry(
         "states": {name: int((test["state"] == name).sum()) for name in get_args(State)},
         "hears": read_sensitivity(serving.folder),
         **asdict(_merit(test)),
+        "auc_recordings": _merit(_by_recording(test)).auc if test["recording"].duplicated().any() else None,
     }
 
 
@@ -113,6 +114,15 @@ def roc_points(table: pd.DataFrame) -> pd.DataFrame:
 def _merit(test: pd.DataFrame) -> Metrics:
     finite = test[np.isfinite(test["score"])]
     return evaluate(finite["score"].to_numpy(), finite["label"].to_numpy(str), finite["domain"].to_numpy(str))
+
+
+def _by_recording(test: pd.DataFrame) -> pd.DataFrame:
+    """A row for each recording: the mean score of its clips, and an anomaly where any clip is one."""
+    order = {"normal": 0, "unknown": 1, "anomaly": 2}
+    ranked = test.assign(rank=test["label"].map(order)).sort_values("rank", kind="stable")
+    worst = ranked.drop_duplicates("recording", keep="last")
+    mean = test.groupby("recording")["score"].mean()
+    return worst.assign(score=worst["recording"].map(mean))
 
 
 def _kpi(test: pd.DataFrame, threshold: dict[str, Any], params: Params) -> Verdict:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from alp_assets.audio.standardize import CLIP_SECONDS
 from alp_assets.decision.policy import set_threshold
 from alp_assets.encoders.base import Feature
 from alp_assets.encoders.catalog import resolve_encoder
 from alp_assets.engines.base import SOURCE, TARGET, Engine, Scores
 from alp_assets.engines.catalog import feature_of, make_engine
-from alp_assets.engines.selection import Choice, Situation, choose_engine
-from alp_assets.engines.store import SECOND, save_model
+from alp_assets.engines.selection import Choice, Situation, choose_engine, unsuited
+from alp_assets.engines.store import CARD_FILE, SECOND, save_model
 from alp_assets.errors import EngineUnfit, TooFewNormals
 from alp_assets.files import read_json, write_json
 from alp_assets.parallel import ordered_map
@@ -29,6 +30,7 @@ from alp_assets.stages.metadata import read_metadata
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.summary import Gate, Summary
 from alp_assets.stages.upload import read_receipt
+from schemas.modalities import SOUND
 from schemas.sections import Section
 
 PLAN_FILE = "plan.json"
@@ -143,6 +145,8 @@ class _SectionFit:
         name, problem, packages = choice.engine.name, "", []
         try:
             self._refuse_too_few(census)
+            if choice.problem:
+                raise EngineUnfit(choice.problem)
             packages = self._fit(census, choice.engine, choice.feature, self.place)
         except EngineUnfit as error:
             name, problem = "", str(error)
@@ -168,7 +172,7 @@ class _SectionFit:
             situation = self._situation(census)
             folder = self.shelf.folder
             choice = choose_engine(self.params.models, folder.customer, folder.package, situation)
-            more = self.shelf.left_out(census, choice.feature)
+            more = {} if choice.problem else self.shelf.left_out(census, choice.feature)
             if not more:
                 return census, [f"{name}: {problem}" for name, problem in out.items()], choice
             out |= more
@@ -177,7 +181,7 @@ class _SectionFit:
     def _situation(self, census: Census) -> Situation:
         recordings = census.table["recording"].to_numpy(str)
         counts = census.count(SOURCE), census.count(TARGET)
-        return Situation(*counts, self.encoder, census.conditions, recordings)
+        return Situation(*counts, self.encoder, census.conditions, recordings, census.modality)
 
     def _refuse_too_few(self, census: Census) -> None:
         from alp_assets.registry.registry import Registry
@@ -196,9 +200,10 @@ class _SectionFit:
         corpus = self.shelf.gather(census, engine, feature)
         model = engine.fit(corpus.normals)
         scores = engine.calibrate(corpus.normals)
-        value = self._save_threshold(place, corpus, scores)
-        save_model(place, model, engine.name, self._card(corpus), beside=[THRESHOLD_FILE])
-        if self.params.sensitivity.enabled and place == self.place:
+        value = self._save_threshold(place, corpus, scores, self._clip_seconds(census))
+        card = {**self._card(corpus), **self._signal_card(census)}
+        save_model(place, model, engine.name, card, beside=[THRESHOLD_FILE])
+        if self.params.sensitivity.enabled and place == self.place and census.modality == SOUND:
             heard = hearing(self.shelf, corpus, engine, feature, value, self.params)
             write_json(place / SENSITIVITY_FILE, heard)
         return corpus.packages
@@ -208,6 +213,9 @@ class _SectionFit:
         opinions = []
         for name in dict.fromkeys(self.params.models.second_opinions):
             if name == chosen:
+                continue
+            if problem := unsuited(name, census.modality):
+                opinions.append(Opinion(name, problem))
                 continue
             engine = make_engine(name, self.params.models)
             feature = feature_of(engine, self.encoder)
@@ -238,7 +246,24 @@ class _SectionFit:
             "code_version": code_version(),
         }
 
-    def _save_threshold(self, place: Path, corpus: Corpus, scores: Scores) -> float:
+    def _signal_card(self, census: Census) -> dict[str, Any]:
+        """What only a model of signals has in its card: what was measured at which rate, and what is masked."""
+        if census.modality == SOUND:
+            return {}
+        signal = {
+            "modality": census.modality,
+            "sample_rate_hz": census.sample_rate_hz,
+            "clip_points": self.params.signals.clip_points,
+            "masked": sorted(self.params.signals.masked),
+        }
+        return {"signal": signal}
+
+    def _clip_seconds(self, census: Census) -> float:
+        if census.modality == SOUND:
+            return CLIP_SECONDS
+        return self.params.signals.clip_points / census.sample_rate_hz
+
+    def _save_threshold(self, place: Path, corpus: Corpus, scores: Scores, clip_seconds: float) -> float:
         """Set the threshold from the normals that got a calibration score; its value."""
         got = np.isfinite(scores)
         if not got.any():
@@ -246,7 +271,7 @@ class _SectionFit:
         domains, recordings = corpus.normals.domains[got], corpus.normals.recordings[got]
         by_domain = {name: scores[got][domains == name] for name in (SOURCE, TARGET)}
         counts = {name: len(set(recordings[domains == name].tolist())) for name in by_domain}
-        threshold = set_threshold(by_domain, self.params.decision, counts)
+        threshold = set_threshold(by_domain, self.params.decision, counts, clip_seconds)
         calibration = [
             {"clip_id": clip, "domain": str(domain), "score": float(score), "own": bool(own)}
             for clip, domain, score, own in zip(
@@ -284,7 +309,8 @@ def _summary(plans: list[Plan], part: Path, sections: list[Section]) -> Summary:
         "without_model": len(plans) - fitted,
         "normals": sum(plan.source_normals + plan.target_normals for plan in plans),
     }
-    return Summary("models", figures, (_earlier_normals(plans),), {"sections": pd.DataFrame(rows)})
+    gates = (_earlier_normals(plans), _experts_in_use(plans, part, sections))
+    return Summary("models", figures, gates, {"sections": pd.DataFrame(rows)})
 
 
 def _rule(threshold: dict[str, Any]) -> str:
@@ -293,6 +319,25 @@ def _rule(threshold: dict[str, Any]) -> str:
     rule = threshold["persistence"]
     words = f"{rule[0]} of {rule[1]} clips" if rule else "every clip above"
     return f"{words}, extrapolated" if threshold["extrapolated"] else words
+
+
+def _experts_in_use(plans: list[Plan], part: Path, sections: list[Section]) -> Gate:
+    """Whether a network with experts made use of all of them; one that gets nothing to learn stays as it began."""
+    idle, trained = {}, 0
+    for plan, section in zip(plans, sections, strict=True):
+        card = read_json(part / section.folder / CARD_FILE) if plan.engine else {}
+        training = card.get("settings", {}).get("training", {})
+        if "collapsed_experts" in training:
+            trained += 1
+            if training["collapsed_experts"]:
+                idle[plan.section] = len(training["collapsed_experts"])
+    figures: dict[str, int | float | str] = {"trained": trained, "collapsed": sum(idle.values())}
+    if not idle:
+        text = "All experts of Time-MoE are in use." if trained else "No network with experts was trained."
+        return Gate("experts_in_use", "passed", text, figures)
+    named = "; ".join(f"{name}: {count}" for name, count in idle.items())
+    text = f"Experts of Time-MoE that hardly anything goes to: {named}. Train longer, or begin with another seed."
+    return Gate("experts_in_use", "warned", text, figures)
 
 
 def _earlier_normals(plans: list[Plan]) -> Gate:

@@ -21,15 +21,17 @@ from alp_assets.stages.metadata import metadata, read_metadata
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.quality import quality, read_quality
 from alp_assets.stages.quality_compare import OK
+from alp_assets.stages.quality_signals import signal_points
 from alp_assets.stages.rejection import known_problems
 from alp_assets.stages.upload import upload
 from schemas.machines import MACHINE_TYPE_NAMES
+from schemas.modalities import SOUND
 from schemas.problems import Problem
 from schemas.sections import Section
 from schemas.texts import LANGUAGES, Language
 
 Verdict = Literal["ok", "problems", "refused"]
-State = Literal["model", "served", "too_few", "no_normals", "nothing"]
+State = Literal["model", "served", "too_few", "no_normals", "nothing", "unsuited"]
 
 _CLIP_S = 10
 
@@ -39,7 +41,8 @@ class Prospect:
     """What a machine would get.
 
     ``state``: ``model`` one of its own; ``served`` none, and its present model scores it; ``too_few`` or
-    ``no_normals`` none, for want of normals; ``nothing`` none of its recordings can be used.
+    ``no_normals`` none, for want of normals; ``nothing`` none of its recordings can be used; ``unsuited`` none,
+    because the engine that was asked for does not work on what they hold.
     Counts are recordings as sent, but for ``source_normals`` and ``target_normals``, which are usable clips.
     ``why`` is the key of the reason for the engine; ``engine_says`` are the engine selection's own words.
     """
@@ -126,9 +129,9 @@ def preflight(
 
 def _prospects(folder: PackageFolder, data_root: Path, params: Params, left_out: pd.DataFrame) -> list[Prospect]:
     """Every machine that the table names, also where no row of it could be used."""
-    table = read_metadata(folder).merge(
-        read_quality(folder)[["row", "verdict", "duration_s", "audio_sha256"]], on="row", validate="one_to_one"
-    )
+    measured = read_quality(folder)[["row", "modality", "verdict", "duration_s", "audio_sha256"]]
+    table = read_metadata(folder).drop(columns="modality").merge(measured, on="row", validate="one_to_one")
+    table = table.assign(points=table["row"].map(signal_points(folder)))
     known = left_out["machine_type"].isin(MACHINE_TYPE_NAMES) & left_out["section_id"].notna()
     named = pd.concat([table, left_out[known]])
     encoder = resolve_encoder(params.embeddings, data_root)
@@ -144,7 +147,7 @@ def _prospect(
     from alp_assets.registry.registry import Registry
 
     usable = rows[rows["verdict"] == OK]
-    clips = _normal_clips(usable, params.clips.min_seconds)
+    clips = _normal_clips(usable, params)
     counts = {domain: int((clips["domain"] == domain).sum()) for domain in (SOURCE, TARGET)}
     state: State = "model"
     if len(clips) < params.models.min_normals:
@@ -162,11 +165,16 @@ def _with_engine(
 ) -> Prospect:
     conditions = {name: clips[name].fillna("").to_numpy(str) for name in CONDITIONS}
     recordings = clips["audio_sha256"].to_numpy(str)
-    situation = Situation(found.source_normals, found.target_normals, encoder, conditions, recordings)
+    modality = str(clips["modality"].iloc[0])
+    situation = Situation(found.source_normals, found.target_normals, encoder, conditions, recordings, modality)
     choice = choose_engine(params.models, folder.customer, folder.package, situation)
+    if choice.problem:
+        return replace(found, state="unsuited", engine_says=choice.problem)
     rules = params.models.selection
     if wanted_engine(params.models, folder.customer, folder.package)[0] not in ("auto", "auto+c"):
         why = "asked_for"
+    elif situation.signals:
+        why = "signals_much" if choice.engine.name == "time_moe" else "signals"
     elif choice.engine.name == "meta_prototype":
         why = "conditions"
     elif found.source_normals >= rules.much_source:
@@ -185,11 +193,14 @@ def _with_engine(
     )
 
 
-def _normal_clips(usable: pd.DataFrame, least_s: float) -> pd.DataFrame:
+def _normal_clips(usable: pd.DataFrame, params: Params) -> pd.DataFrame:
     """A row for every clip that the normals for training will be cut into."""
     normals = usable[(usable["split"] == "train") & (usable["label"] == "normal")]
     whole, rest = np.divmod(normals["duration_s"].to_numpy(float), _CLIP_S)
-    return normals.loc[normals.index.repeat((whole + (rest >= least_s)).astype(int))]
+    sounds = whole + (rest >= params.clips.min_seconds)
+    signals = normals["points"].fillna(0).to_numpy(float) // params.signals.clip_points
+    counts = np.where(normals["modality"] == SOUND, sounds, signals)
+    return normals.loc[normals.index.repeat(counts.astype(int))]
 
 
 def _few_normals(prospects: list[Prospect], params: Params) -> list[Problem]:

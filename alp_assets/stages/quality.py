@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from alp_assets.audio.decode import AudioInfo, FloatArray, Recording, open_recording
+from alp_assets.audio.decode import AudioInfo, FloatArray, Recording
 from alp_assets.audio.measure import Measures, measure
 from alp_assets.audio.profile import PROFILE_SIZE
 from alp_assets.audio.sameness import excerpt
@@ -26,9 +26,10 @@ from alp_assets.stages.audio_source import opened
 from alp_assets.stages.gate_texts import failure_text, most_often
 from alp_assets.stages.metadata import read_metadata
 from alp_assets.stages.package import PackageFolder, write_summary
-from alp_assets.stages.quality_compare import OK, SET_ASIDE, compare, same_audio, verdict
+from alp_assets.stages.quality_compare import OK, SET_ASIDE, add_problems, compare, same_audio, verdict
 from alp_assets.stages.quality_drift import PROFILES_FILE, QUALITY_FILE, drift
 from alp_assets.stages.quality_gates import warning_gates
+from alp_assets.stages.quality_signals import SIGNALS_FILE, examine, odd_ones, unnamed_signal
 from alp_assets.stages.recording_verdict import (
     from_json,
     from_sentences,
@@ -36,13 +37,13 @@ from alp_assets.stages.recording_verdict import (
     judge_bandwidth,
     judge_form,
     judge_sound,
-    sentences,
     two_microphones,
     unreadable,
 )
 from alp_assets.stages.stereo import Overheard
 from alp_assets.stages.summary import Figure, Gate, Summary
 from alp_assets.stages.upload import ARCHIVE_FILE, read_receipt
+from schemas.modalities import is_signal, modality_of
 from schemas.problems import Problem
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ _NOTHING: dict[Hashable, object] = {
     "hum_hz": 0,
     "audio_sha256": "",
 }
+_ABOUT = ("recording", "clip_id", "file", "row", "machine_type", "section_id", "split", "modality")
+_OF_SIGNALS = ("sample_rate_hz", "channels")
 _UNCOMPARED: dict[Hashable, object] = {
     "snr_estimate_db": math.nan,
     "level_step_db": math.nan,
@@ -82,19 +85,22 @@ def quality(
     the normals that were sent for training. The other gates only warn.
     """
     from alp_assets.intake.archive import open_archive
-    from schemas.tables import QUALITY, table_of
+    from schemas.tables import MEASURED_SIGNALS, QUALITY, table_of
 
     folder.require("quality")
     metadata = read_metadata(folder)
     archive_file = folder.stage("upload") / ARCHIVE_FILE
     with folder.publish("quality") as part, open_archive(archive_file, params.upload) as archive:
         rows: list[dict[Hashable, object]] = []
+        channels: list[dict[Hashable, object]] = []
         profiles = np.full((len(metadata), PROFILE_SIZE), np.nan, np.float32)
         for found in _measured(archive, metadata, params, part):
             profiles[len(rows)] = found.profile
             rows.append(found.cells)
+            channels += found.channels
             progress(len(rows), len(metadata), "recordings measured")
-        table = table_of(rows, QUALITY)
+        table, signals = table_of(rows, QUALITY), table_of(channels, MEASURED_SIGNALS)
+        add_problems(table, odd_ones(table, signals, params.signals.masked))
         same_audio(table)
         entries = dict(zip(table["recording"], table["file"], strict=True))
 
@@ -107,6 +113,8 @@ def quality(
         table["section_drift_db"] = (table["machine_type"] + "/" + table["section_id"]).map(drifts).astype(float)
         table = QUALITY.validate(table)
         table.to_parquet(part / QUALITY_FILE, index=False)
+        if len(signals):
+            signals.to_parquet(part / SIGNALS_FILE, index=False)
         np.save(part / PROFILES_FILE, profiles)
         write_json(part / SECTIONS_FILE, {"drifted": [dict(item.values) for item in unlike]})
         if params.quality.data_docs:
@@ -134,15 +142,6 @@ def machine_problems(folder: PackageFolder) -> list[Problem]:
     return [Problem("warning", "drift", values) for values in told]
 
 
-def why_set_aside(path: Path, params: Params) -> list[str]:
-    """Why a recording that belongs to no package cannot serve, in English; empty where it can.
-
-    ``AudioUnreadable`` when it cannot even be decoded.
-    """
-    with path.open("rb") as stream, open_recording(stream) as recording:
-        return sentences(_judged(recording, path.name, params)[0], "error")
-
-
 def recording_problems(table: pd.DataFrame) -> list[Problem]:
     """The recordings that were set aside or warned of, as problems for people."""
     problems: list[Problem] = []
@@ -166,27 +165,42 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Measured:
-    """A row of the quality table, and the profile (128,) of the recording."""
+    """A row of the quality table, the profile (128,) of a sound, and a signal's rows of its measures."""
 
     cells: dict[Hashable, object]
     profile: FloatArray
+    channels: Sequence[dict[Hashable, object]] = ()
 
 
 def _measured(archive: PackageArchive, table: pd.DataFrame, params: Params, scratch: Path) -> Iterator[_Measured]:
     about = table.rename(columns={"relative_path": "recording"})
-    about = about[["recording", "clip_id", "file", "row", "machine_type", "section_id", "split"]]
+    about = about[[*_ABOUT, *_OF_SIGNALS]]
     jobs = [_Job(str(record["file"]), record) for record in about.to_dict("records")]
     yield from ordered_map(lambda job: _examine(archive, job, params, scratch), jobs, params.run.threads)
 
 
 def _examine(archive: PackageArchive, job: _Job, params: Params, scratch: Path) -> _Measured:
+    unnamed = unnamed_signal(job.about)
+    if is_signal(job.about["modality"]):
+        signal = examine(archive, job.about, params.signals, scratch)
+        problems, found = signal.problems, _Measured(_NOTHING | signal.cells, _no_profile(), signal.channels)
+    elif unnamed:
+        problems, found = [unnamed], _Measured(_NOTHING, _no_profile())
+    else:
+        problems, found = _examine_sound(archive, job, params, scratch)
+    told: dict[Hashable, object] = dict(verdict(problems).items())
+    about = job.about | {"modality": modality_of(job.about["modality"])}
+    return _Measured({**about, **told, **_UNCOMPARED, **found.cells}, found.profile, found.channels)
+
+
+def _examine_sound(
+    archive: PackageArchive, job: _Job, params: Params, scratch: Path
+) -> tuple[list[Problem], _Measured]:
     try:
         with opened(archive, job.file, scratch) as recording:
-            problems, found = _judged(recording, job.file, params)
+            return _judged(recording, job.file, params)
     except AudioUnreadable as error:
-        problems, found = [unreadable(error)], _Measured(_NOTHING, _no_profile())
-    told: dict[Hashable, object] = dict(verdict(problems).items())
-    return _Measured({**job.about, **told, **_UNCOMPARED, **found.cells}, found.profile)
+        return [unreadable(error)], _Measured(_NOTHING, _no_profile())
 
 
 def _judged(recording: Recording, file: str, params: Params) -> tuple[list[Problem], _Measured]:
@@ -230,7 +244,7 @@ def _summary(table: pd.DataFrame, drifts: Mapping[str, float], unlike: Sequence[
         "set_aside": len(aside),
         "hours": round(float(usable["duration_s"].sum()) / 3600, 4),
     }
-    if len(usable):
+    if usable["rms_dbfs"].notna().any():
         figures["median_rms_dbfs"] = round(float(usable["rms_dbfs"].median()), 2)
     problems = [*recording_problems(table), *unlike]
     gate = _gate(figures | {"train_sent": sent_train, "train_usable": kept_train}, problems)

@@ -15,6 +15,7 @@ from alp_assets.stages.quality_fit import better_fits
 from alp_assets.stages.quality_gain import level_steps, steps_inside
 from alp_assets.stages.quality_heard import Heard, heard_of
 from alp_assets.stages.recording_verdict import as_json, from_json, is_fatal, sentences
+from schemas.modalities import SOUND
 from schemas.problems import Problem
 
 OK, SET_ASIDE = "ok", "set aside"
@@ -31,17 +32,19 @@ def verdict(problems: Sequence[Problem]) -> dict[str, str]:
 
 
 def same_audio(table: pd.DataFrame) -> None:
-    """Set aside all but the first of recordings that hold the same samples; warn of other sample rates."""
+    """Set aside all but the first of recordings with the same samples; warn of sound at other sample rates."""
     more: dict[int, list[Problem]] = {}
     usable = table[table["verdict"] == OK]
     first = usable.groupby("audio_sha256")["recording"].transform("first")
     for index in usable.index[usable["audio_sha256"].duplicated()]:
-        more[index] = [Problem("error", "same_audio", {"other": str(first[index])})]
-    for _, rows in usable.drop(index=list(more)).groupby(["machine_type", "section_id"]):
+        code = "same_audio" if usable.at[index, "modality"] == SOUND else "signal_same"
+        more[index] = [Problem("error", code, {"other": str(first[index])})]
+    sounds = usable[usable["modality"] == SOUND].drop(index=list(more), errors="ignore")
+    for _, rows in sounds.groupby(["machine_type", "section_id"]):
         usual = int(rows["sample_rate_hz"].mode().iloc[0])
         for index, rate in rows.loc[rows["sample_rate_hz"] != usual, "sample_rate_hz"].items():
             more[int(str(index))] = [Problem("warning", "rate_differs", {"rate": int(rate), "usual": usual})]
-    _add(table, more)
+    add_problems(table, more)
 
 
 def compare(
@@ -84,11 +87,11 @@ def compare(
     for problems in found:
         for row, problem in problems.items():
             more.setdefault(int(at[row]), []).append(problem)
-    _add(table, more)
+    add_problems(table, more)
     return heard
 
 
-def _add(table: pd.DataFrame, more: Mapping[int, Sequence[Problem]]) -> None:
+def add_problems(table: pd.DataFrame, more: Mapping[int, Sequence[Problem]]) -> None:
     """Tell of more problems, by row."""
     for index, problems in more.items():
         known = from_json(str(table.at[index, "problems"]), 0, "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alp_assets.stages.summary import Figure, Gate, counted
+from schemas.modalities import SOUND
 from schemas.problems import Problem
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def _gate(kind: _Kind, table: pd.DataFrame, problems: Sequence[Problem]) -> Gate
             figures |= {f"median_{name}": _rounded(np.median(cells)), f"lowest_{name}": _rounded(cells.min())}
             figures |= {f"highest_{name}": _rounded(cells.max())}
     if not rows:
-        return Gate(kind.gate, "passed", kind.fine, figures)
+        heard = (table["modality"] == SOUND).any() or not len(table)
+        return Gate(kind.gate, "passed", kind.fine if heard else "No recording holds sound.", figures)
     return Gate(kind.gate, "warned", f"{len(rows):,} of {counted(len(table), 'recording')} {kind.warned}", figures)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from alp_assets.audio.standardize import CLIP_SECONDS, SAMPLE_RATE, read_clip
-from alp_assets.encoders.base import Feature, View
+from alp_assets.audio.standardize import CLIP_SECONDS, read_clip
+from alp_assets.encoders.base import SERIES, Feature, View
 from alp_assets.engines.rules import CAUSES
 from alp_assets.engines.selection import BANKS_ALWAYS, wanted_engine
 from alp_assets.engines.store import CARD_FILE
@@ -34,13 +34,17 @@ from alp_assets.report.model import (
     ReportView,
     SectionView,
     Supply,
+    TrainingView,
     Why,
     WhyNot,
     WhyUnheard,
 )
 from alp_assets.report.plane import Plane, plane_of
 from alp_assets.report.words import NOTHING, Words, same
+from alp_assets.signals.likeness import spectral_shape
+from alp_assets.signals.roles import AXES, ROWS
 from alp_assets.stages.clips import clip_path, read_clips
+from alp_assets.stages.clips_signals import read_signal_clip
 from alp_assets.stages.embeddings import read_embeddings
 from alp_assets.stages.evidence import read_findings, read_maps
 from alp_assets.stages.metadata import read_problems
@@ -53,11 +57,15 @@ from alp_assets.stages.serving import serving_model
 from alp_assets.stages.upload import read_receipt
 from alp_assets.version import code_version
 from schemas.columns import CONDITION_COLUMNS
+from schemas.modalities import SOUND
 from schemas.sections import Section
 from schemas.texts import LANGUAGES
 
 _TIME_AXES: dict[View, int | None] = {"pooled": None, "frames": 1, "patches": 2}
 """Where a clip's embedding has its time, by view."""
+
+_CHANNELS = {"current": ROWS, "flux": ROWS, "vibration": (*AXES, "none")}
+"""What the rows of a signal's clip are, by modality."""
 
 _LARGEST_VIEW = 2**20
 """Bytes of a clip's embedding that are read for a map."""
@@ -190,7 +198,36 @@ def _section(folder: PackageFolder, entry: dict[str, Any], told: _Told, params: 
         spread=plane.shares if plane else None,
         effects=() if value is None else condition_effects(normals["score"].to_numpy(float), conditions, value),
         supply=_supply(clips),
+        auc_recordings=entry.get("auc_recordings"),
+        signal=_signal(clips),
+        training=_training(card),
     )
+
+
+def _training(card: dict[str, Any]) -> TrainingView | None:
+    """What a model's card says of the training of its experts."""
+    settings = card.get("settings", {})
+    told = settings.get("training", {})
+    if "expert_usage" not in told:
+        return None
+    roles, shares = _CHANNELS[card["signal"]["modality"]], np.array(told["expert_usage"])
+    errors = zip((roles[row] for row in told["channels"]), told["error_by_channel_and_horizon"], strict=True)
+    return TrainingView(
+        size=told["size"],
+        steps=told["steps"],
+        experts=shares.size,
+        least_used=float(shares.min()),
+        most_used=float(shares.max()),
+        idle=len(told["collapsed_experts"]),
+        horizons=tuple(settings["shape"]["horizons"]),
+        errors=tuple((role, tuple(found)) for role, found in errors),
+    )
+
+
+def _signal(clips: pd.DataFrame) -> str:
+    """What was measured of a machine, empty for sound."""
+    held = str(clips["modality"].iloc[0]) if len(clips) else SOUND
+    return "" if held == SOUND else held
 
 
 def _of_section(table: pd.DataFrame, section: Section) -> pd.DataFrame:
@@ -222,6 +259,8 @@ def _why(plan: dict[str, Any], card: dict[str, Any], customer: str, package: str
     wanted, _ = wanted_engine(params, customer, package)
     if wanted not in ("auto", "auto+c"):
         return "pinned" if {customer, f"{customer}/{package}"} & set(params.pins) else "asked"
+    if card.get("signal"):
+        return "signals_much" if plan["engine"] == "time_moe" else "signals"
     if plan["engine"] == "meta_prototype":
         return "conditions"
     if plan["engine"] == "patch_memory":
@@ -280,10 +319,12 @@ def _plane(folder: PackageFolder, clips: pd.DataFrame, card: dict[str, Any]) -> 
 
     Where an encoder left only views over time, these are averaged, unless they are too large to be read for this.
     """
+    rows = clips.index.to_numpy()
+    if _signal(clips):
+        return _plane_of_signals(folder, rows)
     own = [card["encoder"]["name"]] if card.get("encoder") else []
     others = sorted(read_json(path)["name"] for path in folder.stage("embeddings").glob("*/encoder.json"))
-    rows = clips.index.to_numpy()
-    for name in dict.fromkeys([*own, *others]):
+    for name in dict.fromkeys(name for name in [*own, *others] if name != SERIES):
         for view, time_axis in _TIME_AXES.items():
             try:
                 values = read_embeddings(folder, Feature(name, view)).values
@@ -294,6 +335,15 @@ def _plane(folder: PackageFolder, clips: pd.DataFrame, card: dict[str, Any]) -> 
             if len(rows) and values[:1].nbytes <= _LARGEST_VIEW:
                 return plane_of(np.stack([values[row].mean(axis=time_axis, dtype=np.float64) for row in rows]))
     return None
+
+
+def _plane_of_signals(folder: PackageFolder, rows: Any) -> Plane | None:
+    """Clips of signals on a plane by their spectra."""
+    try:
+        values = read_embeddings(folder, Feature(SERIES, "frames")).values
+    except StageMissing:
+        return None
+    return plane_of(np.stack([spectral_shape(values[row]) for row in rows]))
 
 
 def _points(clips: pd.DataFrame, scores: pd.DataFrame, plane: Plane | None) -> tuple[Point, ...]:
@@ -339,7 +389,8 @@ def _top(
     folder: PackageFolder, section: Section, test: pd.DataFrame, told: _Told, count: int
 ) -> tuple[ClipView, ...]:
     """The test clips with the highest scores, with their sound and the evidence."""
-    about = told.clips[["clip_id", "path", "valid_samples", "recorded_at", "offset_s"]]
+    columns = ["clip_id", "path", "valid_samples", "recorded_at", "offset_s", "modality", "sample_rate_hz"]
+    about = told.clips[columns]
     found = test.nlargest(count, "score").merge(about, on="clip_id")
     maps = read_maps(folder, section) if len(found) else {}
     return tuple(
@@ -352,17 +403,23 @@ def _top(
             severity=row["severity"],
             decision=row["decision"],
             label=row["label"],
-            samples=read_clip(clip_path(folder, row["path"]), row["valid_samples"]),
-            sample_rate=SAMPLE_RATE,
+            samples=_samples(folder, row),
+            sample_rate=row["sample_rate_hz"],
             state=row["state"],
             opinions=tuple(_clip_opinion(item) for item in _of(told.opinions, row["clip_id"])),
             causes=tuple(_cause(item) for item in _of(told.findings, row["clip_id"])),
             recorded_at=_time(row),
             anomaly_map=maps.get(row["clip_id"]),
             map_seconds=CLIP_SECONDS,
+            channels=_CHANNELS.get(row["modality"], ()),
         )
         for row in found.to_dict("records")
     )
+
+
+def _samples(folder: PackageFolder, row: dict[Any, Any]) -> Any:
+    path = clip_path(folder, row["path"])
+    return read_signal_clip(path) if row["modality"] in _CHANNELS else read_clip(path, row["valid_samples"])
 
 
 def _of(table: pd.DataFrame, clip_id: str) -> list[dict[Any, Any]]:

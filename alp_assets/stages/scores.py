@@ -155,7 +155,7 @@ def _score_section(folder: PackageFolder, section: Section, clips: pd.DataFrame,
         if serving is None:
             plan = read_plan(folder.stage("models") / section.folder)
             return _cannot(section, chosen, plan["reason"])
-        loaded, opinions = load_serving(folder, serving)
+        loaded, opinions = load_serving(folder, serving, chosen)
     except ModelCorrupt as error:
         own_model = (folder.stage("models") / section.folder / CARD_FILE).is_file()
         return _cannot(section, chosen, str(error), damaged=own_model)

@@ -17,10 +17,12 @@ from alp_assets.engines.base import Evidence, Model, Scores
 from alp_assets.engines.store import StoredModel, load_model, second_folders
 from alp_assets.errors import ModelCorrupt, ModelUnsuited, StageMissing
 from alp_assets.params import DecisionParams
+from alp_assets.signals.clock import agree
 from alp_assets.stages.embeddings import Embedded, read_embeddings
 from alp_assets.stages.in_force import threshold_in_force
 from alp_assets.stages.models import read_threshold
 from alp_assets.stages.package import PackageFolder
+from schemas.modalities import SOUND
 from schemas.sections import Section
 
 _READ_BYTES = 128 * 2**20
@@ -75,12 +77,15 @@ def serving_model(folder: PackageFolder, section: Section) -> Serving | None:
     return Serving(champion.folder, champion.version, champion.package)
 
 
-def load_serving(folder: PackageFolder, serving: Serving) -> tuple[Loaded, list[Loaded]]:
-    """The model and those second opinions that can score this package.
+def load_serving(
+    folder: PackageFolder, serving: Serving, clips: pd.DataFrame | None = None
+) -> tuple[Loaded, list[Loaded]]:
+    """The model and those second opinions that can score this package, or these ``clips`` of its manifest.
 
     Raises:
         ModelCorrupt: the model does not match its checksums.
-        ModelUnsuited: the package has no embeddings of the kind that the model was fitted on.
+        ModelUnsuited: the package has no embeddings of the kind that the model was fitted on, or its recordings
+            hold something else or were measured at another rate.
     """
     from alp_assets.registry.registry import Registry
 
@@ -90,7 +95,7 @@ def load_serving(folder: PackageFolder, serving: Serving) -> tuple[Loaded, list[
             opinions.append(_load(folder, serving, place))
         except (ModelCorrupt, ModelUnsuited):  # an opinion beside the decision: its absence shows in the files
             continue
-    loaded = _load(folder, serving, serving.folder)
+    loaded = _load(folder, serving, serving.folder, clips)
     threshold = threshold_in_force(Registry(folder.data_root), serving.version, loaded.threshold)
     return replace(loaded, threshold=threshold), opinions
 
@@ -125,8 +130,10 @@ def explain_clips(loaded: Loaded, positions: Any) -> list[Evidence]:
     ]
 
 
-def _load(folder: PackageFolder, serving: Serving, place: Path) -> Loaded:
+def _load(folder: PackageFolder, serving: Serving, place: Path, clips: pd.DataFrame | None = None) -> Loaded:
     stored = load_model(place)
+    if clips is not None and len(clips):
+        _refuse_other_kind(stored.card.get("signal"), clips, serving.package)
     encoder = stored.card["encoder"]
     try:
         embedded = read_embeddings(folder, Feature(encoder["name"], encoder["view"]))
@@ -140,6 +147,22 @@ def _load(folder: PackageFolder, serving: Serving, place: Path) -> Loaded:
             "this package has; run both with the same"
         )
     return Loaded(stored, read_threshold(place), embedded)
+
+
+def _refuse_other_kind(signal: dict[str, Any] | None, clips: pd.DataFrame, package: str) -> None:
+    """``ModelUnsuited`` where clips hold something else than the model knows, or were measured at another rate."""
+    known, held = signal["modality"] if signal else SOUND, str(clips["modality"].iloc[0])
+    if held != known:
+        raise ModelUnsuited(
+            f"its model (package {package}) knows {known}, and these recordings hold {held}; give each kind of "
+            "recording a section_id of its own"
+        )
+    rate = float(clips["sample_rate_hz"].iloc[0])
+    if signal and not agree(rate, signal["sample_rate_hz"]):
+        raise ModelUnsuited(
+            f"its model (package {package}) was fitted at {signal['sample_rate_hz']:g} Hz, and these recordings "
+            f"were measured at {rate:g} Hz; measure at the same rate, or send normals at this one"
+        )
 
 
 def _scores(model: Model, values: FloatArray, positions: Any) -> Scores:

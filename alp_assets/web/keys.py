@@ -24,6 +24,10 @@ _NOBODY = hashlib.sha256(b"nobody").hexdigest()
 _LONGEST_LABEL = 100
 
 
+class KeysUnreadable(AlpError):
+    """The file of the keys is damaged, so nobody can be told from anybody else."""
+
+
 @dataclass(frozen=True)
 class Key:
     """What is kept of a key. Times are ISO 8601, UTC; empty where there is none.
@@ -136,7 +140,7 @@ class KeyStore:
         except FileNotFoundError:
             return {}
         except (KeyError, TypeError, ValueError) as error:
-            raise AlpError(
+            raise KeysUnreadable(
                 f"{self.path}: cannot be read ({error}). Restore the file, or delete it and make new keys."
             ) from error
         return {key.id: key for key in found}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alp_assets.params import WebParams
@@ -29,6 +29,9 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_GONE = 499
+"""In the audit log: whoever asked did not wait for the answer."""
+
 _JSON_BYTES = 256 * 2**10
 _FORM_BYTES = 2**20
 """What a form may take beside its recording."""
@@ -78,6 +81,8 @@ class Outside:
             self._refuse(request)
             body = self._body(request)
             await self.app(scope, _limited(receive, body.limit), sending)
+        except ClientDisconnect:
+            status = _GONE
         except Problem as problem:
             await respond(request, problem)(scope, receive, sending)
         except Exception as error:
@@ -102,6 +107,9 @@ class Outside:
         if self.services.signin.dev and not _LOOPBACK.fullmatch(request.headers.get("host", "")):
             raise Problem("wrong-host", "With --dev only localhost is served.")
         self.services.rates.count("address", address_of(request))
+        # no name holds it, and PostgreSQL fails at it
+        if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+            raise Problem("invalid", "The address holds a NUL character.")
         headers, body = request.headers, self._body(request)
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdecimal()):

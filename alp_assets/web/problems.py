@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from alp_assets.errors import (
@@ -26,6 +27,7 @@ from alp_assets.errors import (
     WeightsMissing,
 )
 from alp_assets.registry.records import ModelMissing, RegistryRefused
+from alp_assets.web.keys import KeysUnreadable
 
 API = "/api/v1"
 MEDIA_TYPE = "application/problem+json"
@@ -115,11 +117,13 @@ def respond(request: Request, problem: Problem) -> Response:
     if page is not None and not request.url.path.startswith("/api/"):
         shown: Response = page(request, status, title, str(problem.detail))
         return shown
+    # where the server keeps its data is nobody's business
+    detail = str(problem.detail).replace(f"{request.app.state.services.data_root}/", "")
     body = {
         "type": f"{API}/problems/{problem.kind}",
         "title": title,
         "status": status,
-        "detail": problem.detail,
+        "detail": detail,
         "instance": request.url.path,
         **problem.more,
     }
@@ -137,6 +141,15 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def refused(request: Request, error: RequestValidationError) -> Response:
         return respond(request, _of_validation(error))
+
+    @app.exception_handler(OperationalError)
+    async def unanswered(request: Request, error: OperationalError) -> Response:
+        _log.error("the registry's database does not answer: %s", error.orig)
+        return respond(request, busy("The registry's database does not answer.", 10))
+
+    @app.exception_handler(KeysUnreadable)
+    async def locked(request: Request, error: KeysUnreadable) -> Response:
+        return respond(request, crash(request, error))
 
     @app.exception_handler(AlpError)
     async def told(request: Request, error: AlpError) -> Response:

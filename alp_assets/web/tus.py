@@ -21,6 +21,7 @@ class UploadForm(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={
             "example": {"customer": "acme", "package": "first", "filename": "first.zip", "bytes": 12345}
         },

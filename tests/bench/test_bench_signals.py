@@ -1,4 +1,4 @@
-"""The archive of real stator currents, from a made-up one in its form."""
+"""Real stator currents and the bench on them, with made-up recordings in their place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from bench.signal_data import absent, read_currents, stator_currents
+from bench.signal_data import CurrentRecording, absent, read_currents, stator_currents
+from bench.signals import LEARNT_EVERY, SCORED_EVERY, automatic, cut, measured
 
 
 @pytest.fixture
@@ -42,3 +43,35 @@ def test_where_they_are_not_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("ALP_REAL_DATA", str(tmp_path))
     assert stator_currents() is None
     assert str(tmp_path) in absent()
+
+
+def made_up(count=3, points=400):
+    """Healthy recordings, and ones in which phase b is weaker."""
+    found = []
+    for state, level in (("HLT", 0), ("A0_B1_C0", 10), ("A0_B4_C0", 40)):
+        for number in range(1, count + 1):
+            rng = np.random.default_rng([level, number])
+            time = np.arange(points) / 1000 + rng.uniform(0, 1)
+            phases = np.sin(2 * np.pi * (60 * time - np.arange(3)[:, None] / 3))
+            phases[1] *= 1 - level / 100
+            values = (phases + 0.01 * rng.standard_normal(phases.shape)).astype(np.float32)
+            found.append(CurrentRecording(state, number, level, "phase_b" if level else "", values))
+    return found
+
+
+def test_windows_to_score_begin_at_other_angles_of_the_supply():
+    found = cut(made_up()[0], SCORED_EVERY)
+    assert found.shape == (3, 4, 200)
+    assert not found[:, 3].any()
+    assert SCORED_EVERY % 50
+    assert LEARNT_EVERY % 50
+
+
+def test_an_engine_is_measured_on_recordings_that_were_left_out():
+    result = measured("signal_pca", made_up())
+    assert result.auc == {10: 1.0, 40: 1.0}
+    assert result.windows_per_second > 0
+
+
+def test_auto_is_one_of_the_engines_for_signals():
+    assert automatic(made_up()) == "signal_spectrum"

@@ -278,3 +278,12 @@ def test_a_threshold_is_json_and_comes_back():
 def test_no_scores_at_all_are_an_error():
     with pytest.raises(ValueError, match="no calibration scores"):
         set_threshold({"target": np.zeros(0)}, _params())
+
+
+def test_shorter_clips_are_more_in_a_day_so_each_may_ring_less_often():
+    usual, short = (
+        set_threshold({"target": _scores(200)}, _params(), clip_seconds=length) for length in (10, 0.5)
+    )
+    assert short.clips_per_day == pytest.approx(20 * usual.clips_per_day)
+    assert short.asked == pytest.approx(usual.asked / 20)
+    assert f"({0.5 * short.persistence[1]:.3g} s)" in short.note

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from alp_assets.encoders.base import Feature
 from alp_assets.engines.selection import Situation, choose_engine, features_needed
-from alp_assets.params import ENGINE_NAMES, ModelParams
+from alp_assets.params import SIGNAL_ENGINES, SOUND_ENGINES, ModelParams
 
 COLUMNS = ("section_id", "speed_level", "load_level", "noise_id", "mic_position_id")
 
@@ -76,11 +78,44 @@ def test_poor_metadata_do_not_carry_meta_prototype_and_the_reason_says_so(speed_
     assert "the metadata do not carry it" in choice.reason
 
 
-@pytest.mark.parametrize("name", ENGINE_NAMES)
+@pytest.mark.parametrize("name", SOUND_ENGINES)
 def test_an_engine_that_is_asked_for_is_taken_whatever_the_data(name):
     choice = chosen(situation(target=1), engine=name)
     assert choice.engine.name == name
     assert f"{name} was asked for" in choice.reason
+
+
+SIGNALS = {"current": "signal_spectrum", "flux": "signal_spectrum", "vibration": "signal_spectrum"}
+
+
+@pytest.mark.parametrize(("modality", "engine"), SIGNALS.items())
+def test_few_normals_of_a_signal_get_the_engine_that_needs_no_training(modality, engine):
+    choice = chosen(replace(situation(target=3), modality=modality))
+    assert (choice.engine.name, choice.feature) == (engine, Feature("series", "frames"))
+    assert modality in choice.reason
+
+
+def test_time_moe_is_taken_from_so_many_normals_on_and_never_without_a_rule():
+    many = replace(situation(source=300, target=5), modality="current")
+    assert chosen(many).engine.name == "signal_spectrum"
+    choice = chosen(many, selection={"much_signal": 305})
+    assert choice.engine.name == "time_moe"
+    assert "305" in choice.reason
+    assert chosen(many, selection={"much_signal": 306}).engine.name == "signal_spectrum"
+
+
+@pytest.mark.parametrize("name", SIGNAL_ENGINES)
+def test_an_engine_for_signals_is_taken_for_signals_and_refused_for_sound(name):
+    assert not chosen(replace(situation(), modality="current"), engine=name).problem
+    assert "hold sound" in chosen(situation(), engine=name).problem
+
+
+@pytest.mark.parametrize("name", SOUND_ENGINES)
+def test_an_engine_for_sound_is_refused_for_signals_with_what_to_do(name):
+    problem = chosen(replace(situation(), modality="vibration"), engine=name).problem
+    assert "hold vibration" in problem
+    assert "signal_spectrum" in problem
+    assert "models.pins" in problem
 
 
 def test_a_pin_of_the_package_stands_before_that_of_the_customer_and_both_before_the_parameter():

@@ -1,6 +1,7 @@
 """``alp models`` and ``alp train``."""
 
 import json
+import os
 
 import pytest
 from typer.testing import CliRunner
@@ -140,6 +141,16 @@ def test_a_model_is_fitted_from_a_bare_folder_and_handed_on(alp, root, recording
     (out / "fan_bank_v1.safetensors").unlink()
     output = alp("models", "import", str(out), "--data", str(tmp_path / "third"), code=1)
     assert "fan_bank_v1: not taken over" in " ".join(output.split())
+
+
+def test_a_recording_whose_name_cannot_be_written_down_is_left_out(alp, root, recordings):
+    try:
+        (recordings / os.fsdecode("팬".encode("cp949") + b".wav")).write_bytes(audio(hum(5)))
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 alone")
+    made = alp("train", "--data-dir", str(recordings), "--engine", "B", "--name", "fan_v1", "--json", *QUICK)
+    assert Registry(root).get("fan_v1").clips == 5
+    assert any("not UTF-8" in text for text in made["left_out"])
 
 
 def test_too_few_recordings_leave_nothing_behind(alp, root, tmp_path):

@@ -1,6 +1,8 @@
 """Models handed on as a folder, and taken over from one."""
 
 import json
+import math
+import os
 import shutil
 
 import pytest
@@ -117,6 +119,24 @@ def _file(name, **values):
     )
 
 
+def _meta(**values):
+    return lambda exported: changed(exported / "fan_v1_meta.json", lambda meta: meta.update(values))
+
+
+def _deep(name):
+    return lambda exported: (exported / name).write_text("[" * 100_000 + "]" * 100_000)
+
+
+def _pipe(exported):
+    path = exported / "fan_v1" / "plan.json"
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _set(**values):
+    return _own(thresholds=[{"value": 1.0, "note": "quieter", "who": "jin"} | values])
+
+
 def _link(exported):
     path = exported / "fan_v1" / "model.json"
     secret = exported.parent / "secret.json"
@@ -148,6 +168,14 @@ def _link(exported):
         pytest.param(_file("../../x.json", path="fan_v1/plan.json", sha256=""), "leads out", id="target outside"),
         pytest.param(_file("plan.json", path="../secret.json"), "leads out", id="source outside"),
         pytest.param(_link, "leads out of the folder", id="link outside"),
+        pytest.param(_pipe, "is no plain file", id="pipe"),
+        pytest.param(_deep("fan_v1_meta.json"), "not as ALP writes it", id="nested without end"),
+        pytest.param(_set(value=math.nan), "is no figure", id="threshold no number"),
+        pytest.param(_set(note="\x1b]0;hello\x07"), "control characters", id="note for the terminal"),
+        pytest.param(_own(description="d" * 100_000), "longer than", id="endless description"),
+        pytest.param(_own(package="../../x"), "cannot be the name of a package", id="bad package"),
+        pytest.param(_meta(created_at="yesterday"), "not as ALP writes it", id="made some day"),
+        pytest.param(_meta(metrics={"auc": math.inf}), "is no figure", id="metric without end"),
     ],
 )
 def test_a_model_that_is_not_whole_is_refused_by_name_while_the_others_go_on(exported, tmp_path, damage, words):
@@ -180,7 +208,10 @@ def test_a_model_that_cannot_be_loaded_is_refused(exported, tmp_path):
     assert there.find() == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"models": 3}', '{"others": []}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"models": 3}', '{"others": []}', pytest.param("[" * 100_000, id="nested without end")],
+)
 def test_a_list_that_is_none_is_refused(tmp_path, text):
     (tmp_path / "registry.json").write_text(text)
     with pytest.raises(AlpError, match=r"registry\.json"):

@@ -86,6 +86,8 @@ def clips_table() -> pd.DataFrame:
             "clip_id": NAMES,
             "path": [f"audio/{name}.wav" for name in NAMES],
             "valid_samples": VALID,
+            "sample_rate_hz": 16_000.0,
+            "modality": "sound",
             "machine_type": "fan",
             "section_id": "1",
             "split": ["test"] * 2 + ["train"] * 12 + ["supplemental"],

@@ -18,6 +18,7 @@ def quality_row():
             "machine_type": "fan",
             "section_id": "1호기",
             "split": "train",
+            "modality": "sound",
             "verdict": "ok",
             "reasons": "",
             "warnings": "",

@@ -18,6 +18,8 @@ def _clip_row(number=0, **changes):
         "path": f"audio/clip-{number}.wav",
         "offset_s": 10.0 * number,
         "valid_samples": 160_000,
+        "sample_rate_hz": 16_000.0,
+        "modality": "sound",
         "audio_sha256": "0" * 64,
         "machine_type": "fan",
         "section_id": "1호기",

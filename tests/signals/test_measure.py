@@ -11,7 +11,6 @@ from alp_assets.signals.clean import cut, mended
 from alp_assets.signals.measure import mains_frequency, measure
 from alp_assets.signals.recording import Clock, SignalRecording, Spikes
 from alp_assets.signals.verdict import Limits, differing_rates, judge
-from alp_assets.signals.wording import told
 from schemas.problems import Problem
 from schemas.texts import LANGUAGES, read_texts
 
@@ -39,7 +38,7 @@ def problems(values, roles=ROLES, learned=True, modality="current", **other):
     listed = list(judge(found, measure(found), Limits(), learned=learned, modality=modality))
     for problem in listed:
         for language in LANGUAGES:
-            assert all(told(problem, language))
+            assert all(problem.told(language))
     return {problem.code: problem.severity for problem in listed}
 
 
@@ -183,4 +182,4 @@ def test_every_text_exists_in_every_language_with_the_same_gaps():
 
 def test_a_code_without_a_text_is_an_error():
     with pytest.raises(KeyError):
-        told(Problem("error", "signal_unheard_of"))
+        Problem("error", "signal_unheard_of").told("en")

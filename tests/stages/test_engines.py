@@ -11,7 +11,7 @@ import pytest
 from alp_assets.encoders.base import Feature
 from alp_assets.engines.catalog import make_engine
 from alp_assets.engines.store import load_model
-from alp_assets.params import ENGINE_NAMES, with_overrides
+from alp_assets.params import SOUND_ENGINES, with_overrides
 from alp_assets.stages import hearing
 from alp_assets.stages.catalog import run_stage
 from alp_assets.stages.corpus import Shelf
@@ -49,7 +49,7 @@ def entry(folder):
     return read_metrics(folder)["sections"][0]
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
+@pytest.mark.parametrize("engine", SOUND_ENGINES)
 def test_every_engine_goes_from_package_to_scores_and_scores_a_file_alone_the_same(tmp_path, engine):
     folder = package(tmp_path)
     params = with_overrides(QUICK, {"models.engine": engine})
@@ -240,7 +240,7 @@ def test_normals_that_another_encoder_embedded_are_left_out_with_a_warning(tmp_p
     run_through(package(tmp_path, "first"), params=QUICK)
     second = package(tmp_path, "second", seed=1)
     summaries = run_through(second, params=with_overrides(QUICK, {"embeddings.encoder": "logmel"}))
-    (gate,) = summaries["models"].gates
+    gate = summaries["models"].gates[0]
     assert (gate.name, gate.status) == ("earlier_normals", "warned")
     assert "first" in gate.text
 

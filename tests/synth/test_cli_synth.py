@@ -91,3 +91,18 @@ def test_what_cannot_be_made_is_told_and_nothing_is_written(run, tmp_path, optio
     with pytest.raises(ParameterError, match=text):
         run(tmp_path / "a.zip", *options)
     assert not (tmp_path / "a.zip").exists()
+
+
+def test_signals_are_motors_whose_currents_were_measured(run, tmp_path):
+    told = run(tmp_path / "m.zip", "--signals", "--scale", 0.05).output
+    assert "recordings of 1 motors" in told
+    with zipfile.ZipFile(tmp_path / "m.zip") as archive:
+        rows = list(csv.DictReader(io.StringIO(archive.read("metadata.csv").decode("utf-8-sig"))))
+    assert {row["modality"] for row in rows} == {"current"}
+    assert {row["split"] for row in rows} == {"train", "test"}
+
+
+@pytest.mark.parametrize("more", [["--machines", "fan"], ["--small"], ["--channels", 2], ["--form", "dcase"]])
+def test_what_is_for_sound_alone_is_refused_with_signals(run, tmp_path, more):
+    with pytest.raises(ParameterError, match=more[0]):
+        run(tmp_path / "m.zip", "--signals", *more)

@@ -178,6 +178,12 @@ def test_a_key_for_all_sees_all_and_may_choose(client):
     assert everything.get("/feedback").status_code == 422
 
 
+def test_a_package_has_no_clips_of_another_customers_machine(client):
+    place = "/packages/acme/first/clips?section="
+    assert client("all").get(f"{place}acme/fan/1").status_code == 200
+    assert client("all").get(f"{place}rival/fan/1").status_code == 404
+
+
 def test_names_that_would_lead_elsewhere_lead_nowhere(client):
     for path in ("/packages/..%2f..%2fetc/passwd", "/packages/acme%2ffirst/x", "/uploads/..%2f"):
         assert client("all").get(path).status_code == 404

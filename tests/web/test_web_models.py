@@ -52,6 +52,9 @@ def test_a_model_tells_all_and_whether_it_is_whole(client, model_id, data_root):
     told = client("viewer").get(f"/models/{model_id}").json()
     assert not told["healthy"]
     assert "changed" in told["problem"]
+    refused = client("admin").post(f"/models/{model_id}/pin", json={})
+    assert refused.status_code == 503
+    assert str(data_root) not in told["problem"] + refused.text
     assert client("viewer").get("/models/nothing").status_code == 404
 
 
@@ -116,6 +119,23 @@ def test_a_threshold_promises_when_set_what_it_did_before(client, model_id):
     assert admin.get(f"/models/{model_id}/threshold-preview?value=nan").status_code == 422
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"value": 1.0, "note": "   "},
+        {"value": 1.0, "note": "a\0b"},
+        {"value": 1.0, "note": "\x1b[2Jgone"},
+        {"value": "1", "note": "a text"},
+        {"value": True, "note": "a yes"},
+        {"value": 1.7e308, "note": "beyond all scores"},
+    ],
+)
+def test_what_is_no_threshold_with_a_reason_is_refused(client, model_id, form):
+    admin = client("admin")
+    assert admin.post(f"/models/{model_id}/thresholds", json=form).status_code == 422
+    assert len(admin.get(f"/models/{model_id}/thresholds").json()["thresholds"]) == 1
+
+
 def test_feedback_moves_a_clip_to_the_other_side(client, model_id, data_root):
     from alp_assets.stages.package import PackageFolder
 
@@ -138,8 +158,9 @@ def test_feedback_moves_a_clip_to_the_other_side(client, model_id, data_root):
     assert client("operator").post("/feedback", json={**form, "label": "maybe"}).status_code == 422
 
 
-def test_a_model_without_its_threshold_is_told_to_be_damaged(client, model_id, data_root):
-    (Registry(data_root).get(model_id).folder / "threshold.json").unlink()
+@pytest.mark.parametrize("text", ["", "{}", "[" * 100_000])
+def test_a_model_without_its_threshold_is_told_to_be_damaged(client, model_id, data_root, text):
+    (Registry(data_root).get(model_id).folder / "threshold.json").write_text(text)
     answer = client("viewer").get(f"/models/{model_id}/calibration")
     assert answer.status_code == 503
     assert answer.json()["type"].endswith("model-corrupt")

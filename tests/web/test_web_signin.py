@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
+from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from alp_assets.errors import AlpError
@@ -192,6 +194,55 @@ def test_errors_are_problems_everywhere(client):
     assert found == {"not-found", "method-not-allowed", "invalid", "wrong-content-type", "too-large"}
     told = signed_in.get("/models?state=strange").json()
     assert told["errors"][0]["where"] == "query.state"
+
+
+def test_addresses_with_a_nul_are_refused_before_a_database_sees_them(client):
+    for place in ("/models/%00", "/models?engine=%00", "/feedback?package=a%00b"):
+        assert kind(client("viewer").get(place)) == "invalid"
+
+
+def test_a_database_that_does_not_answer_is_worth_asking_again(app, client, monkeypatch):
+    def gone(**_):
+        raise OperationalError("SELECT", {}, Exception("connection refused"))
+
+    monkeypatch.setattr(app.state.services.models, "find", gone)
+    answer = client("viewer").get("/models")
+    assert (answer.status_code, kind(answer), int(answer.headers["Retry-After"]) > 0) == (503, "busy", True)
+
+
+def test_whoever_hangs_up_leaves_no_trace_in_the_log(app, keys, caplog):
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    async def nobody(message):
+        raise AssertionError(message)
+
+    headers = {
+        "authorization": f"Bearer {keys['operator']}",
+        "content-type": "multipart/form-data; boundary=x",
+        "content-length": "99",
+    }
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/diagnoses",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("alp.test", 80),
+        "scheme": "http",
+    }
+    asyncio.run(app(scope, gone, nobody))
+    assert not [record for record in caplog.records if record.name.startswith("alp_assets")]
+
+
+def test_strangers_are_not_told_how_the_keys_are_kept(tmp_path):
+    keys = make_keys(tmp_path)
+    call = caller(server(tmp_path, QUICK), keys)("viewer")
+    (tmp_path / "web" / "keys.json").write_text("{")
+    answer = call.get("/models")
+    assert (answer.status_code, kind(answer)) == (500, "internal")
+    assert "keys.json" not in answer.text
 
 
 def test_a_crash_tells_nothing_of_its_inside(app, client, monkeypatch):

@@ -88,6 +88,8 @@ def test_bytes_are_neither_too_many_nor_overwritten(client, data_root):
     assert call.post("/uploads", json={"package": "first", "bytes": 4}).status_code == 409
     assert call.post("/uploads", json={"package": "../x", "bytes": 4}).status_code == 422
     assert call.post("/uploads", json={"package": "x", "bytes": 0}).status_code == 422
+    assert call.post("/uploads", json={"package": "x", "bytes": "5"}).status_code == 422
+    assert call.post(f"{place}/publish", json={"anyway": "yes"}).status_code == 422
     assert call.post("/uploads", json={"package": "x", "bytes": 10**15}).status_code == 413
     assert call.patch(place, content=b"1", headers={**PIECE, "Tus-Resumable": "0.2"}).status_code == 412
     assert call.delete(place).status_code == 204
@@ -126,6 +128,12 @@ def test_a_package_can_be_sent_whole(client, data_root, archive):
         call.post("/packages?package=bad", content=b"x", headers={"Content-Type": "text/html"}).status_code == 415
     )
     assert list((data_root / "web" / "uploads").iterdir()) == []
+
+
+def test_a_package_sent_whole_does_not_wait_for_checks_of_others(client, app, archive, monkeypatch):
+    monkeypatch.setattr(app.state.services.desk.checks, "submit", lambda _: 1 / 0)
+    place = "/packages?package=quick"
+    assert client("operator").post(place, content=archive, headers=ZIP).status_code == 201
 
 
 def test_names_of_files_become_names_of_packages():

@@ -101,6 +101,8 @@ def _looks(services: Services, identity: Identity, fields: FormData) -> tuple[Lo
     known = {"file", "model_id", "section", "model_preference", "include"}
     if unknown := set(fields) - known:
         raise Problem("invalid", f"body: no field is called {', '.join(sorted(unknown))}.")
+    if any("\0" in text for _, text in fields.multi_items() if isinstance(text, str)):
+        raise Problem("invalid", "body: a field holds a NUL character.")
     ids = list(dict.fromkeys(str(item) for item in fields.getlist("model_id") if item))
     text = fields.get("section")
     wishes = list(dict.fromkeys(str(item) for item in fields.getlist("model_preference") if item))

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from alp_assets.web.guard import Operator, Shared, Viewer, one_customer, visible_package
 from alp_assets.web.problems import Problem
 from alp_assets.web.routes.answers import LABEL, shows
+from alp_assets.web.typed import Typed
 
 router = APIRouter(prefix="/feedback", tags=["feedback"])
 
@@ -21,6 +22,7 @@ class LabelForm(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={
             "example": {
                 "customer": "acme",
@@ -36,7 +38,7 @@ class LabelForm(BaseModel):
     package: str = Field(max_length=100)
     clip_id: str = Field(min_length=1, max_length=500)
     label: Literal["normal", "anomaly"]
-    note: str = Field(default="", max_length=1_000)
+    note: Typed = Field(default="", max_length=1_000)
 
 
 @router.get("", responses=shows({"labels": [LABEL]}))
@@ -61,6 +63,6 @@ def add_label(form: LabelForm, identity: Operator, services: Shared) -> JSONResp
     if not known:
         raise Problem("not-found", f"{folder.customer}/{folder.package} has no clip {form.clip_id}.")
     label = services.models.label(
-        folder.customer, folder.package, form.clip_id, form.label, form.note.strip(), identity.name
+        folder.customer, folder.package, form.clip_id, form.label, form.note, identity.name
     )
     return JSONResponse(asdict(label), 201)

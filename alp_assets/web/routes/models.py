@@ -15,6 +15,7 @@ from alp_assets.web.guard import Admin, Shared, Viewer, customer_for, visible_mo
 from alp_assets.web.problems import Problem
 from alp_assets.web.routes.answers import EVENT, MODEL, shows
 from alp_assets.web.services import Services
+from alp_assets.web.typed import Typed
 from alp_assets.web.views import models as views
 
 router = APIRouter(tags=["models"])
@@ -25,24 +26,30 @@ _MOST_COMPARED = 6
 class Reason(BaseModel):
     """Why something is done, for the history."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"why": "fewer false alarms"}})
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"example": {"why": "fewer false alarms"}}
+    )
 
-    why: str = Field(default="", max_length=1_000)
+    why: Typed = Field(default="", max_length=1_000)
 
 
 class Description(BaseModel):
     """What a model is."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"description": "after the overhaul"}})
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"example": {"description": "after the overhaul"}}
+    )
 
-    description: str = Field(max_length=1_000)
+    description: Typed = Field(max_length=1_000)
 
 
 class SectionReason(Reason):
     """A section, and why something is done to it."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"section": "acme/fan/00", "why": "too many alarms"}}
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"example": {"section": "acme/fan/00", "why": "too many alarms"}},
     )
 
     section: str = Field(min_length=1, max_length=500)
@@ -188,7 +195,7 @@ def fitted_threshold(version: Version) -> dict[str, Any]:
         threshold = read_threshold(version.folder)
         if not threshold["calibration"]:
             raise ValueError("no calibration scores")
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise Problem(
             "model-corrupt",
             f"{version.name}: its threshold cannot be read. Run the models stage of package {version.package} "

@@ -32,6 +32,9 @@ PAGE_CSP = (
 )
 """Reports hold what customers wrote: their pages get an origin of their own, without cookies and network."""
 
+_KEPT = {"Cache-Control": "private, max-age=3600", "Vary": "Authorization, Cookie"}
+"""A browser keeps clips, but not for whoever signs in there next."""
+
 _POLL_S = 1.0
 _HEARTBEAT_S = 15.0
 _LONGEST_STREAM_S = 6 * 3600.0
@@ -116,6 +119,8 @@ def clips(
         raise Problem("not-found", "The package has not been scored yet.") from error
     if section is not None:
         wanted = visible_section(identity, section)
+        if wanted.customer != customer:
+            raise Problem("not-found", f"{wanted} is no machine of {customer}.")
         table = table[(table["machine_type"] == wanted.machine_type) & (table["section_id"] == wanted.section_id)]
     if decision is not None:
         table = table[table["decision"] == decision]
@@ -136,9 +141,14 @@ def clip_audio(customer: str, package: str, clip_id: str, identity: Viewer, serv
         raise missing from error
     found = table.loc[table["clip_id"] == clip_id, "path"]
     path = clip_path(folder, str(found.iloc[0])) if len(found) else None
-    if path is None or not path.is_file() or not path.resolve().is_relative_to(folder.path.resolve()):
+    if (
+        path is None
+        or path.suffix != ".wav"
+        or not path.is_file()
+        or not path.resolve().is_relative_to(folder.path.resolve())
+    ):
         raise missing
-    return FileResponse(path, media_type="audio/wav", headers={"Cache-Control": "private, max-age=3600"})
+    return FileResponse(path, media_type="audio/wav", headers=_KEPT)
 
 
 @router.get("/{customer}/{package}/events", response_class=StreamingResponse)

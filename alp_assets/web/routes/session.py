@@ -24,7 +24,9 @@ router = APIRouter(prefix="/session", tags=["session"])
 class SignInForm(BaseModel):
     """A key or a token."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"key": "alp_3f2a91c0_…"}})
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"example": {"key": "alp_3f2a91c0_…"}}
+    )
 
     key: str = Field(min_length=1, max_length=8_192)
 

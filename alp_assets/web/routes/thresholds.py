@@ -14,11 +14,14 @@ from alp_assets.web.guard import Admin, Shared, Viewer, visible_model
 from alp_assets.web.problems import Problem
 from alp_assets.web.routes.answers import THRESHOLD, shows
 from alp_assets.web.routes.models import fitted_threshold
+from alp_assets.web.typed import Typed
 from alp_assets.web.views import models as views
 
 router = APIRouter(prefix="/models/{model_id}", tags=["thresholds"])
 
 _MOST_LABELLED = 2_000
+_FAR = 1e30
+"""Beyond any score; what lies further off overflows where a slider's ends are computed."""
 
 
 class ThresholdForm(BaseModel):
@@ -26,11 +29,12 @@ class ThresholdForm(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={"example": {"value": 0.83, "note": "fewer alarms on night shifts"}},
     )
 
-    value: float = Field(allow_inf_nan=False)
-    note: str = Field(min_length=1, max_length=1_000)
+    value: float = Field(allow_inf_nan=False, ge=-_FAR, le=_FAR)
+    note: Typed = Field(min_length=1, max_length=1_000)
 
 
 @router.get("/calibration", responses=shows({"model_id": "9c1e0a7b44d2f310", "count": 12, "threshold": 0.83}))
@@ -71,5 +75,5 @@ def list_thresholds(model_id: str, identity: Viewer, services: Shared) -> JSONRe
 def set_threshold(model_id: str, form: ThresholdForm, identity: Admin, services: Shared) -> JSONResponse:
     """Give a model another threshold, in force at once."""
     version = visible_model(services, identity, model_id)
-    saved = services.models.save_threshold(version.version, form.value, form.note.strip(), identity.name)
+    saved = services.models.save_threshold(version.version, form.value, form.note, identity.name)
     return JSONResponse(views.threshold(saved, in_force=True), 201)

@@ -43,7 +43,7 @@ _BINARY = {"type": "string", "format": "binary"}
 class PublishForm(BaseModel):
     """Whether to send a package that would be refused."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"anyway": False}})
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"example": {"anyway": False}})
 
     anyway: bool = False
 
@@ -196,7 +196,7 @@ async def send_whole(
         with services.uploads.alone(upload):
             await _received(request, services.uploads.data(upload), upload.bytes)
             look = _check_of(services, upload, rules_alone=True)
-            unpacked(await answered(services.desk.checks, look, _MEND))
+            unpacked(await answered(services.desk.rules, look, _MEND))
             folder = await run_in_threadpool(services.uploads.publish, upload)
     finally:
         await run_in_threadpool(services.uploads.delete, upload)

@@ -58,7 +58,7 @@ def details(version: Version, thresholds: Sequence[ThresholdVersion], events: Se
     try:
         verify(version)
     except ModelCorrupt as error:
-        problem = str(error)
+        problem = str(error).replace(str(version.folder), version.name)
     return {
         **model(version, thresholds),
         "parameters": finite(dict(version.parameters)),

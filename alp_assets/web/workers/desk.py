@@ -35,16 +35,23 @@ class Desk:
             diagnosing,
             start,
         )
+        checking = "alp_assets.web.workers.checking.answer"
         self.checks = Pool(
             Terms("check", 1, _CHECKS_WAITING, web.check_seconds, web.check_memory_bytes, once=True, patient=True),
-            "alp_assets.web.workers.checking.answer",
+            checking,
+            params,
+        )
+        # a look at an archive's rules is short, and must not wait for somebody's check of an hour
+        self.rules = Pool(
+            Terms("rules", 1, _CHECKS_WAITING, web.check_seconds, web.check_memory_bytes, once=True, patient=True),
+            checking,
             params,
         )
 
     @property
     def pools(self) -> tuple[Pool, ...]:
         """All of them."""
-        return self.quick, self.slow, self.checks
+        return self.quick, self.slow, self.checks, self.rules
 
     async def diagnose(self, job: Job) -> bytes:
         """The diagnosis as JSON.

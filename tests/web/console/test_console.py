@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alp_assets.params import PromotionParams
+from alp_assets.registry.promotion import objections
+from alp_assets.web.console.static import STATIC_URL
 from alp_assets.web.identity import Role
 from alp_assets.web.keys import KeyStore
 from tests.packages import audio, hum, machine_files, machine_package, receive, row, run_through, table, zipped
@@ -20,6 +24,7 @@ pytestmark = pytest.mark.slow
 SECTION = "/models/section?section=acme%2Ffan%2F1"
 PAGES = ["/packages", "/packages/acme/first", "/diagnose", "/models", SECTION, "/threshold", "/feedback"]
 COMPLAINTS = (Path(__file__).parent / "complaints.js").read_text("utf-8")
+RULE = PromotionParams()
 HOSTILE = "<img src=x onerror=document.title='owned'>"
 
 
@@ -205,6 +210,12 @@ def test_several_models_are_compared_on_one_recording(open_page: Open, tmp_path:
     page.get_by_role("radio").nth(1).check()
 
 
+def test_who_sees_all_customers_is_told_whose_models_are_whose(open_page: Open, served: Served) -> None:
+    key = KeyStore(served.root).add(Role.VIEWER, "*", "head office", None)[1]
+    assert "acme" in open_page("/diagnose", key=key).locator(".found li").first.inner_text()
+    assert "acme" not in open_page("/diagnose").locator(".found li").first.inner_text()
+
+
 def test_a_file_that_is_no_recording_gets_no_verdict(open_page: Open, tmp_path: Path) -> None:
     (tmp_path / "fake.wav").write_bytes(b"RIFF but not really")
     page = open_page("/diagnose")
@@ -271,6 +282,25 @@ def test_versions_are_compared_promoted_and_rolled_back(open_page: Open, served:
     restored = served.registry.champion(before.section)
     assert restored is not None
     assert restored.version == before.version
+
+
+def test_reasons_of_the_registry_are_told_in_korean(open_page: Open, served: Served) -> None:
+    version = served.registry.find()[0]
+    figures = {"support": 3, "alarms_per_day": 9.0, "asked_per_day": 1.0, "sensitivity": 3.0}
+    better = {"support": 9, "alarms_per_day": 1.0, "asked_per_day": 1.0, "sensitivity": -6.0}
+    champion = replace(version, calibration=better, metrics={"auc": 0.9, "pauc": 0.8})
+    reasons = [
+        *objections(replace(version, calibration=figures, metrics={"auc": 0.7, "pauc": 0.6}), champion, RULE),
+        *objections(version, replace(champion, pinned=True), RULE),
+        *objections(replace(version, received_at="2020-01-01T00:00:00+00:00"), champion, RULE),
+        *(event.why for event in served.registry.history() if event.who == "alp"),
+    ]
+    page = open_page("/models", locale="ko-KR")
+    script = "async ([place, text]) => (await import(place)).reasonText(text)"
+    told = [page.evaluate(script, [f"{STATIC_URL}/js/parts/reasons.js", reason]) for reason in reasons]
+    assert "AUC 0.700(사용 중인 모델 0.900), 부분 AUC 0.600(사용 중인 모델 0.800)" in told[0]
+    assert not [text for text in told if not text.endswith("니다.") and "성능이 낮습니다: " not in text]
+    assert not re.search(r"calibrated|promises|hears|champion", " ".join(told))
 
 
 def test_a_viewer_sees_models_but_no_way_to_change_them(open_page: Open) -> None:

@@ -115,7 +115,9 @@ function choicesOf(model) {
     : [];
   return [undefined, ...levels].map((level) => {
     const engine = level ? LEVELS[level] : model.engine;
-    const machine = `${known("machine", model.machine_type)} · ${model.section_id}`;
+    const own = `${known("machine", model.machine_type)} · ${model.section_id}`;
+    // machines of several customers may be called the same
+    const machine = who.customer === "*" ? `${model.customer} · ${own}` : own;
     const words = [
       model.name,
       machine,

@@ -7,6 +7,7 @@ import { about } from "../core/page.js";
 import { say } from "../core/words.js";
 import { historyTable } from "../parts/history.js";
 import { metric, metricName, sectionName, sectionPage, standing, thresholdText } from "../parts/models.js";
+import { reasonText } from "../parts/reasons.js";
 import { table } from "../parts/table.js";
 
 let who = null;
@@ -74,7 +75,7 @@ function facts(model) {
     data: say("model.learnt", { clips: model.clips, packages: model.packages.join(", ") }),
     threshold: thresholdText(model),
     created: moment(model.created_at),
-    reason: el("span", { lang: "en" }, model.reason),
+    reason: reasonText(model.reason),
     size: bytes(model.bytes),
     code: model.code_version,
   };

@@ -8,6 +8,7 @@ import { known, say } from "../core/words.js";
 import { comparison } from "../parts/comparison.js";
 import { historyTable } from "../parts/history.js";
 import { metric, metricName, modelLink, standing, thresholdText } from "../parts/models.js";
+import { reasonText } from "../parts/reasons.js";
 import { table } from "../parts/table.js";
 
 const MOST = 6;
@@ -80,7 +81,7 @@ function row(model) {
       box,
       el("span", {}, modelLink(model), el("br"), el("span", { class: "small soft" }, moment(model.created_at))),
     ),
-    [standing(model), model.reason && el("div", { class: "small soft", lang: "en" }, model.reason)],
+    [standing(model), model.reason && el("div", { class: "small soft" }, reasonText(model.reason))],
     [`${model.engine} (${model.letter})`, el("br"), el("span", { class: "small soft" }, model.encoder)],
     say("section.learnt", { clips: model.clips, packages: model.packages.join(", ") }),
     measured.length

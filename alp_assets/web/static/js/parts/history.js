@@ -3,6 +3,7 @@
 import { el } from "../core/dom.js";
 import { moment, number } from "../core/format.js";
 import { known, say } from "../core/words.js";
+import { reasonText } from "./reasons.js";
 import { table } from "./table.js";
 
 // events whose before and after are a state or a threshold
@@ -22,7 +23,7 @@ export function historyTable(events, nameOf) {
       ? `${known("event.what", what)} (${shown(before)} → ${shown(after)})`
       : known("event.what", what),
     el("a", { href: `/models/${version}` }, nameOf(version)),
-    why,
+    reasonText(why),
   ]);
   return table(say("event.caption"), columns, rows);
 }
