@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,12 @@ def data_root(fitted, tmp_path) -> Path:
 def keys(data_root) -> dict[str, str]:
     """Keys by whose they are and what they may."""
     return make_keys(data_root)
+
+
+def in_a_loop(coroutine):
+    """What a coroutine comes to. In a thread, as the browser's tests leave a loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def make_keys(root: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ import pytest
 
 from alp_assets.web.problems import Problem
 from alp_assets.web.workers.pool import Pool, Terms, WorkerLost, WorkerTimeout
+from tests.web.conftest import in_a_loop
 
 JOB = "tests.web.jobs.answer"
 
@@ -27,7 +28,7 @@ def pool():
 
 
 def ask(pool, argument):
-    return asyncio.run(pool.run(argument))
+    return in_a_loop(pool.run(argument))
 
 
 def test_a_process_stays_and_a_dead_one_is_replaced(pool):
@@ -61,7 +62,7 @@ def test_of_too_many_the_last_are_told_to_come_back(pool):
     async def three():
         return await asyncio.gather(*(workers.run("slow") for _ in range(3)), return_exceptions=True)
 
-    answers = asyncio.run(three())
+    answers = in_a_loop(three())
     refused = [item for item in answers if isinstance(item, Problem)]
     assert len(refused) == 1
     assert refused[0].status_code == 503

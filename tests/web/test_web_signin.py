@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ from alp_assets.params import Params, WebParams, with_overrides
 from alp_assets.web.identity import Role
 from alp_assets.web.keys import KeyStore
 from alp_assets.web.rates import Rates
-from tests.web.conftest import QUICK, caller, make_keys, server
+from tests.web.conftest import QUICK, caller, in_a_loop, make_keys, server
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +231,7 @@ def test_whoever_hangs_up_leaves_no_trace_in_the_log(app, keys, caplog):
         "server": ("alp.test", 80),
         "scheme": "http",
     }
-    asyncio.run(app(scope, gone, nobody))
+    in_a_loop(app(scope, gone, nobody))
     assert not [record for record in caplog.records if record.name.startswith("alp_assets")]
 
 

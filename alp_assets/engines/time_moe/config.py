@@ -1,8 +1,8 @@
 """The sizes of the network.
 
 ``published`` is the layout of Time-MoE-50M (arXiv 2409.16040) as it is on the Hugging Face hub: 50 M parameters
-are active for a point, and 113 M there are in all. ``base`` has its depth, width, heads, shared expert and number of
-experts, and experts a quarter as wide, which makes 50 M in all.
+are active for a point, and 113 M there are in all. ``base`` has its depth, width, heads, shared expert and
+number of experts, and experts a quarter as wide, which makes 50 M in all.
 """
 
 from __future__ import annotations
