@@ -19,7 +19,10 @@ from alp_assets.stages.package import STAGES, PackageFolder
 from alp_assets.stages.summary import Summary
 from alp_assets.stages.upload import upload
 
-FAST = with_overrides(Params(), {"quality.data_docs": False, "versioned.enabled": False, "run.workers": 1})
+FAST = with_overrides(
+    Params(),
+    {"quality.data_docs": False, "versioned.enabled": False, "run.workers": 1, "sensitivity.clips": 2},
+)
 RATE = 16_000
 
 Row = dict[str, Any]

@@ -103,4 +103,4 @@ def test_a_misspelt_korean_word_is_guessed_by_its_letters():
     frame = pd.DataFrame([["a.wav", "펌푸", "1", "2024", "TRUE"]], columns=["relative_path", *GOOD], dtype="str")
     (problem,) = normalize(RawTable(frame, [2], {name: name for name in frame}, [])).problems
     assert "Did you mean pump?" in problem.remedy
-    assert problem.told("ko").remedy.startswith("혹시 pump입니까?")
+    assert problem.told("ko").remedy.startswith("혹시 펌프(pump)입니까?")

@@ -269,7 +269,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from tests.engines.time_moe.conftest import SMALLEST
-from tests.engines.time_moe.test_training import SHORT, data
+from tests.engines.time_moe.test_moe_training import SHORT, data
 from alp_assets.engines.time_moe.model import new_network
 from alp_assets.engines.time_moe.model import new_network
 from alp_assets.engines.time_moe.training import Trainer
