@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from alp_assets.audio.decode import AudioInfo, FloatArray, Recording, open_recording
-from alp_assets.audio.measure import measure
 from alp_assets.audio.standardize import CLIP_SECONDS, SAMPLE_RATE, StandardClip, standard_clips
 from alp_assets.decision.persistence import Rule, alarms
 from alp_assets.decision.severity import severity, state
@@ -27,13 +26,10 @@ from alp_assets.params import ClipParams, DecisionParams, EmbeddingParams, Param
 from alp_assets.stages.models import read_threshold
 from alp_assets.stages.recording_verdict import (
     is_fatal,
-    judge_bandwidth,
     judge_form,
-    judge_sound,
-    two_microphones,
+    judge_samples,
     unreadable,
 )
-from alp_assets.stages.stereo import Overheard
 from schemas.problems import Problem
 
 _BATCH = 16
@@ -183,15 +179,7 @@ class Heard:
             found.append(Problem("error", "too_long", {"hours": self.longest_s / 3600}))
         if is_fatal(found):
             return found
-        limits, channel = self.params.quality, self.params.clips.channel
-        overheard = Overheard(recording)
-        measures = measure(overheard, channel, limits)
-        found += judge_sound(measures, limits)
-        if not is_fatal(found):
-            found += judge_bandwidth(measures, limits)
-            if overheard.two_microphones(limits.silence_dbfs):
-                found.append(two_microphones(channel))
-        return found
+        return found + judge_samples(recording, self.params)[0]
 
     def _refuse_channel(self, info: AudioInfo, how: ClipParams) -> None:
         if isinstance(how.channel, int) and how.channel > info.channels:

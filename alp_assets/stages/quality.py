@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from alp_assets.audio.decode import AudioInfo, FloatArray, Recording
-from alp_assets.audio.measure import Measures, measure
+from alp_assets.audio.measure import Measures
 from alp_assets.audio.profile import PROFILE_SIZE
 from alp_assets.audio.sameness import excerpt
 from alp_assets.errors import AudioUnreadable
@@ -34,13 +34,10 @@ from alp_assets.stages.recording_verdict import (
     from_json,
     from_sentences,
     is_fatal,
-    judge_bandwidth,
     judge_form,
-    judge_sound,
-    two_microphones,
+    judge_samples,
     unreadable,
 )
-from alp_assets.stages.stereo import Overheard
 from alp_assets.stages.summary import Figure, Gate, Summary
 from alp_assets.stages.upload import ARCHIVE_FILE, read_receipt
 from schemas.modalities import is_signal, modality_of
@@ -205,17 +202,11 @@ def _examine_sound(
 
 def _judged(recording: Recording, file: str, params: Params) -> tuple[list[Problem], _Measured]:
     """What ails a recording, and all that was found of it."""
-    limits, channel = params.quality, params.clips.channel
     problems = list(judge_form(recording.info, file, params))
     if is_fatal(problems):
         return problems, _Measured(_NOTHING | _form(recording.info), _no_profile())
-    overheard = Overheard(recording)
-    measures = measure(overheard, channel, limits)
-    problems += judge_sound(measures, limits)
-    if not is_fatal(problems):
-        problems += judge_bandwidth(measures, limits)
-        if overheard.two_microphones(limits.silence_dbfs):
-            problems.append(two_microphones(channel))
+    heard, measures = judge_samples(recording, params)
+    problems += heard
     found = {name: getattr(measures, name) for name in _FIELDS}
     return problems, _Measured(_form(recording.info) | found, measures.profile)
 

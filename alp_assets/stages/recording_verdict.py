@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from alp_assets.audio.decode import AudioInfo
-from alp_assets.audio.measure import Measures
+from alp_assets.audio.decode import AudioInfo, Recording
+from alp_assets.audio.measure import Measures, measure
 from alp_assets.errors import AudioUnreadable
 from alp_assets.params import Params, QualityParams
+from alp_assets.stages.stereo import Overheard
 from schemas.problems import Problem, Severity
 from schemas.texts import read_texts
 
@@ -42,6 +43,19 @@ def judge_form(info: AudioInfo, file: str, params: Params) -> Iterator[Problem]:
         yield Problem("warning", "name_unlike_content", {"container": info.container})
     if info.container == "OGG":
         yield Problem("warning", "lossy_ogg")
+
+
+def judge_samples(recording: Recording, params: Params) -> tuple[list[Problem], Measures]:
+    """What a recording's samples tell, all of which are gone through once, and what was measured."""
+    limits, channel = params.quality, params.clips.channel
+    overheard = Overheard(recording)
+    measures = measure(overheard, channel, limits)
+    problems = list(judge_sound(measures, limits))
+    if not is_fatal(problems):
+        problems += judge_bandwidth(measures, limits)
+        if overheard.two_microphones(limits.silence_dbfs):
+            problems.append(two_microphones(channel))
+    return problems, measures
 
 
 def judge_sound(found: Measures, limits: QualityParams) -> Iterator[Problem]:
