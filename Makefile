@@ -6,11 +6,12 @@ export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := False
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test lint serve ui bench lock
+.PHONY: demo test lint serve ui cluster drill bench fuzz audit lock
 
 demo: .venv/installed  ## onboard a synthetic customer
 	@$(BIN)/alp demo
 
+test: export OMP_NUM_THREADS := 1  # each of the two processes that test works on a core of its own
 test: lint  ## all checks of the code and all tests
 	@$(BIN)/pytest -n 2
 
@@ -26,8 +27,20 @@ serve: .venv/installed  ## the console on http://localhost:8000 and Dagster on h
 ui: .venv/installed  ## Dagster on http://localhost:3000, sensors on; ALP_DATA names the data root
 	@DAGSTER_HOME="$$($(BIN)/alp home)" $(BIN)/dagster dev -w workspace.yaml $(ARGS)
 
+cluster: .venv/installed  ## workers, PostgreSQL, Redis and Dagster on this machine, until Ctrl-C; see deploy/
+	@$(BIN)/python tools/cluster.py $(ARGS)
+
+drill: .venv/installed  ## break things on purpose, and see that nothing is lost; see docs/drills.md
+	@$(BIN)/python -m drills $(ARGS)
+
 bench: .venv/installed  ## measure; see bench/
 	@$(BIN)/python -m bench $(ARGS)
+
+fuzz: .venv/installed  ## spoilt files through the readers of uploads; ARGS="--minutes 10 --target audio"
+	@$(BIN)/python -m tools.fuzz $(ARGS)
+
+audit: .venv/installed  ## licences, bill of materials, known vulnerabilities of what ALP is built on
+	@$(BIN)/python -m tools.audit
 
 COMPILE = $(UV) pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
     --no-annotate --no-header --no-emit-index-url --quiet

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alp_assets.commands.check import check
+from alp_assets.commands.doctor import doctor
 from alp_assets.commands.form import estimate, form
 from alp_assets.commands.interop import export_app, import_app
 from alp_assets.commands.models import models_app
@@ -20,8 +22,12 @@ from alp_assets.commands.options import DataOption, JsonOption, SetOption, overr
 from alp_assets.commands.pretrain import pretrain
 from alp_assets.commands.report import report
 from alp_assets.commands.serve import keys_app, serve
+from alp_assets.commands.status import status
 from alp_assets.commands.synth import synth, write_customer
 from alp_assets.commands.train import train
+from alp_assets.commands.versions import diff, history, init, snapshot
+from alp_assets.commands.versions_change import gc as remove_unneeded
+from alp_assets.commands.versions_change import prune, reproduce, restore, retire
 from alp_assets.commands.weights import weights_app
 from alp_assets.errors import AlpError
 
@@ -154,6 +160,17 @@ app.command()(serve)
 app.command()(report)
 app.command()(pretrain)
 app.command()(train)
+app.command()(init)
+app.command()(snapshot)
+app.command()(history)
+app.command()(diff)
+app.command()(restore)
+app.command()(retire)
+app.command()(reproduce)
+app.command("gc")(remove_unneeded)
+app.command()(prune)
+app.command()(status)
+app.command()(doctor)
 
 
 @app.command()
@@ -175,23 +192,36 @@ def version() -> None:
 
 def main() -> None:
     """Run the command; what goes wrong is told in words, with the trace only where ALP_DEBUG is set."""
-    from alp_assets.terminal import Terminal
+    from alp_assets.watch.logs import set_up
 
+    set_up()
     # the interpreter would spend over a second on taking the heap apart at its end
     atexit.register(gc.freeze)
     try:
         app()
     except AlpError as error:
-        Terminal().error(str(error))
+        _complain(str(error))
         sys.exit(MISUSED)
     except KeyboardInterrupt:
-        Terminal().error("Interrupted. Run the same command again to go on.")
+        _complain("Interrupted. Run the same command again to go on.")
         sys.exit(INTERRUPTED)
     except Exception as error:
         if os.environ.get("ALP_DEBUG"):
             raise
-        Terminal().error(f"{type(error).__name__}: {' '.join(str(error).split())}. Set ALP_DEBUG=1 to see where.")
+        _complain(f"{type(error).__name__}: {' '.join(str(error).split())}. Set ALP_DEBUG=1 to see where.")
         sys.exit(CRASHED)
+
+
+def _complain(text: str) -> None:
+    """Say what went wrong where the user looks: in the terminal, or as a line of the log."""
+    from alp_assets.watch import logs
+
+    if logs.wanted():
+        logging.getLogger("alp").error(text)
+        return
+    from alp_assets.terminal import Terminal  # imports pandas, which a quick command does without
+
+    Terminal().error(text)
 
 
 def _begin(data: Path | None, as_json: bool) -> tuple[Path, Terminal]:
@@ -233,6 +263,7 @@ def _onboard(
     as_json: bool,
 ) -> None:
     from alp_assets.onboarding import onboard as run
+    from alp_assets.stages.rejection import LETTER_FILES
 
     folder = _folder(root, customer, package)
     if not archive.is_file():
@@ -247,9 +278,9 @@ def _onboard(
     if not done.success:
         for reason in done.reasons:
             terminal.error(reason)
-        letter = folder.stage("rejected") / "letter.html"
-        if letter.is_file():
-            terminal.say(f"The letter to the customer: {letter}")
+        for language, name in LETTER_FILES.items():
+            if (letter := folder.stage("rejected") / name).is_file():
+                terminal.say(f"The letter to the customer ({language}): {letter}")
         raise typer.Exit(REFUSED)
 
 

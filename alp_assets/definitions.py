@@ -7,14 +7,20 @@ import dagster as dg
 from alp_assets.assets.job import assets, onboard
 from alp_assets.assets.workplace import Workplace
 from alp_assets.checks.gates import gates
+from alp_assets.watch.logs import set_up
 from sensors.failures import failures
+from sensors.findings import findings
+from sensors.freshness import customers, fresh, freshness
+from sensors.notices import notices
 from sensors.uploads import uploads
 
+set_up()  # this process may be a run's, a sensor's or a worker's: none begins in code of ALP
+
 defs = dg.Definitions(
-    assets=assets,
-    asset_checks=gates,
+    assets=[*assets, customers],
+    asset_checks=[*gates, fresh],
     jobs=[onboard],
-    sensors=[uploads, failures],
+    sensors=[uploads, failures, findings, freshness, notices],
     resources={"workplace": Workplace()},
     executor=dg.in_process_executor,
 )

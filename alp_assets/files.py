@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +68,11 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def replaced_folder(target: Path) -> Iterator[Path]:
+def replaced_folder(target: Path, renaming: AbstractContextManager[None] | None = None) -> Iterator[Path]:
     """Yield an empty folder beside ``target`` that takes its place when the block ends well.
 
     Leftovers of killed runs are removed first. Between the two renames a kill leaves no folder at
-    all, which is the state before the first run.
+    all, which is the state before the first run. ``renaming`` is entered for them alone.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for leftover in target.parent.glob(f".{glob.escape(target.name)}.{_RANDOM}.part"):
@@ -82,15 +82,20 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         part.chmod(0o755)
         yield part
         _sync_tree(part)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
-            os.rename(target, old / "old")
-            os.rename(part, target)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.rename(part, target)
+        with renaming or nullcontext():
+            _take_place(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _take_place(part: Path, target: Path) -> None:
+    if target.exists():
+        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+        os.rename(target, old / "old")
+        os.rename(part, target)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.rename(part, target)
 
 
 def _sync_tree(folder: Path) -> None:

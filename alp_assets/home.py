@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from alp_assets.errors import AlpError
@@ -11,10 +12,47 @@ from alp_assets.params import PROJECT
 
 INSTANCE_CONFIG = PROJECT / "deploy" / "dagster.yaml"
 
+# a Path folds the two slashes into one
+_URL = re.compile(r"(?P<kind>[a-z][a-z0-9+.-]+):/{1,2}(?P<place>[^/].*)")
+
 
 def data_root() -> Path:
-    """``$ALP_DATA``, else ``data/`` of the checkout."""
-    return Path(os.environ.get("ALP_DATA") or PROJECT / "data").expanduser().resolve()
+    """``$ALP_DATA``, else ``data/`` of the checkout.
+
+    Of a bucket (``s3://bucket/prefix``) it is the folder in ``cache_folder()`` that holds this machine's part.
+    """
+    named = os.environ.get("ALP_DATA") or str(PROJECT / "data")
+    return _mirror(named) or Path(named).expanduser().resolve()
+
+
+def object_url(root: Path) -> str | None:
+    """The bucket that a data root is this machine's part of: ``s3://bucket/prefix``, or None on a disk."""
+    named = os.environ.get("ALP_DATA", "")
+    found = _URL.fullmatch(named)
+    if found is None or _mirror(named) != root:
+        return None
+    return f"{found['kind']}://{found['place'].rstrip('/')}"
+
+
+def cache_folder() -> Path:
+    """``$ALP_CACHE``, else ``alp`` in the user's cache folder: where parts of buckets are kept."""
+    users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return Path(os.environ.get("ALP_CACHE") or users / "alp").expanduser().resolve()
+
+
+def _mirror(named: str) -> Path | None:
+    """The local folder of a URL; None for a path.
+
+    Raises:
+        AlpError: it cannot be the URL of a bucket.
+    """
+    found = _URL.fullmatch(named)
+    if found is None:
+        return None
+    place = found["place"].rstrip("/")
+    if found["kind"] != "s3" or not re.fullmatch(r"[\w.-]+(/[\w.=+@ -]+)*", place) or ".." in place.split("/"):
+        raise AlpError(f"ALP_DATA: {named} is no data root. Write a folder, or s3://bucket/prefix.")
+    return cache_folder() / "s3" / place
 
 
 def keep_caches_in(root: Path) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alp_assets.home import dagster_home
 from alp_assets.progress import Progress
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.rejection import failed_gates, reject
@@ -42,12 +41,13 @@ def onboard(
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     import dagster as dg
 
+    from alp_assets.assets.instance import open_instance
     from alp_assets.assets.job import assets
     from alp_assets.assets.workplace import Workplace, packages
     from alp_assets.checks.gates import gates
 
     config = {"archive": str(archive.resolve()), "original_name": archive.name}
-    with dg.DagsterInstance.from_config(str(dagster_home(folder.data_root))) as instance:
+    with open_instance(folder.data_root) as instance:
         _end_killed_runs(instance)
         instance.add_dynamic_partitions(str(packages.name), [folder.key])
         result = dg.materialize(
@@ -77,7 +77,7 @@ def _interrupted(result: Any) -> bool:
 def _end_killed_runs(instance: dg.DagsterInstance) -> None:
     """Fail the runs of commands on this machine that were killed.
 
-    Nobody else would: they would stay "started", and keep their place in the pool of snapshots for ever.
+    Nobody else would: they would stay "started", and keep their places in Dagster's pools, for ever.
     """
     import dagster as dg
 

@@ -24,6 +24,7 @@ from pydantic import (
 
 from alp_assets.errors import ParameterError
 from alp_assets.signal_params import SignalCnnParams, SignalPcaParams, SignalSpectrumParams, TimeMoeParams
+from alp_assets.watch_params import FreshnessParams, NoticeParams
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -95,6 +96,8 @@ class QualityParams(_Group):
     )
     warn_drift_db: float = Field(default=3.0, gt=0, description="a machine's normals to those of earlier packages")
     data_docs: bool = Field(default=True, description="write Great Expectations' Data Docs into quality/")
+    decode_seconds: float = Field(default=300.0, gt=0, description="longest wait for the samples of a recording")
+    decode_memory_mb: int = Field(default=4_096, ge=64, description="of the process that decodes a recording")
 
 
 class ClipParams(_Group):
@@ -402,6 +405,8 @@ class VersionParams(_Group):
 
     enabled: bool = True
     push: bool = Field(default=True, description="push when the repository has a default remote")
+    tries: int = Field(default=5, ge=1, description="of a snapshot or a push that fails, 1, 2, 4, ... s apart")
+    wait_s: float = Field(default=1800.0, gt=0, description="longest wait for the snapshots of other packages")
 
 
 class OidcParams(_Group):
@@ -462,11 +467,17 @@ class RunParams(_Group):
     """How the work is spread on this machine."""
 
     workers: int = Field(default=0, ge=0, description="threads; 0 means one for each core")
+    max_memory_mb: int = Field(default=0, ge=0, description="that a run's process may hold; 0 means no limit")
+    processes: int = Field(default=1, ge=1, description="that embed a large package's clips, a shard each")
+    shard_clips: int = Field(default=1000, ge=1, description="clips that are embedded between two marks on disk")
+    gpu_bytes: int = Field(
+        default=4 * 2**30, ge=0, description="zips at least so big go to workers with a GPU where there are any"
+    )
 
     @property
     def threads(self) -> int:
-        """How many threads to use."""
-        return self.workers or len(os.sched_getaffinity(0))
+        """How many threads to use; ``$ALP_THREADS`` where several workers share the cores of a machine."""
+        return self.workers or int(os.environ.get("ALP_THREADS") or len(os.sched_getaffinity(0)))
 
 
 class ReferencePackage(_Group):
@@ -494,6 +505,8 @@ class Params(_Group):
     report: ReportParams = ReportParams()
     versioned: VersionParams = VersionParams()
     web: WebParams = WebParams()
+    notices: NoticeParams = NoticeParams()
+    freshness: FreshnessParams = FreshnessParams()
     run: RunParams = RunParams()
 
 

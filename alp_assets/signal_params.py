@@ -39,10 +39,18 @@ class TimeMoeParams(_Group):
     upper_share: float = Field(default=0.25, gt=0, le=1, description="share of windows that make the score")
     calibration_folds: int = Field(default=3, ge=2, description="trainings for calibration, at most")
     calibration_share: float = Field(default=0.5, gt=0, le=1, description="of the steps, in those trainings")
+    threshold_on: Literal["labels", "normals"] = Field(
+        default="labels", description="labels: highest F0.5 on recordings for validation, where there are any"
+    )
     heartbeat_hours: float = Field(default=3.0, gt=0, description="of training between two looks at the whole")
+    heartbeat_steps: int = Field(default=0, ge=0, description="steps between them, before the hours; 0 means none")
+    heartbeat_points: int = Field(
+        default=0, ge=0, description="points learnt from, before the hours; 0 means none"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     eight_bit: bool = Field(default=False, description="optimiser in 8 bits, where a GPU and bitsandbytes are")
-    max_normals: int = Field(default=2_000, ge=2)
+    max_normals: int = Field(default=100_000, ge=2, description="most clips that are trained on, read from disk")
+    calibration_clips: int = Field(default=2_000, ge=2, description="most clips of a domain that calibrate")
     seed: int = 42
 
 

@@ -16,6 +16,7 @@ BENCHES = (
     "coreset",
     "thresholds",
     "encoders",
+    "shards",
     "banks",
     "engines",
     "synth",
@@ -23,6 +24,9 @@ BENCHES = (
     "time_moe",
     "signals",
     "serving",
+    "cluster",
+    "share",
+    "slopes",
 )
 
 

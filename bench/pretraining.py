@@ -24,7 +24,8 @@ from alp_assets.encoders.pretraining.card import Result, add_results
 from alp_assets.encoders.pretraining.machines import draw_machines
 from alp_assets.encoders.pretraining.rendering import Surroundings, render
 from alp_assets.engines.memory_bank import MemoryBank
-from alp_assets.params import LogmelParams, MemoryBankParams
+from alp_assets.parallel import ordered_map
+from alp_assets.params import LogmelParams, MemoryBankParams, RunParams
 from alp_assets.progress import in_lines
 from bench.engine_data import Pool, motor_pool, noise_recordings, noisy_pool
 from bench.motor_sounds import labelled_recordings
@@ -37,7 +38,7 @@ RENDERED_TARGET, ENCODED_TARGET = 300, 100
 PLAIN = "log-mel alone"
 _NORMALS = (3, 5, 10, 20)
 _SNR_DB = (0.0, -5.0)
-_RENDERED, _ENCODED = 512, 64
+_RENDERED, _ENCODED = 512, 256
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,18 @@ def _rendering() -> float:
 
 
 def _encoding(encoder: AlpConvEncoder) -> float:
+    """Clips a second with as many threads as the stage embeddings has."""
     rng = np.random.default_rng(0)
     sounds = [Sound(rng.normal(0, 0.1, 160_000).astype(np.float32)) for _ in range(_ENCODED)]
-    encoder.encode(sounds[:4], ["pooled"])
+    batches = [sounds[start : start + 16] for start in range(0, _ENCODED, 16)]
+
+    def encode(batch: Sequence[Sound]) -> None:
+        encoder.encode(batch, ["pooled"])
+
+    threads = RunParams().threads
+    list(ordered_map(encode, batches[:threads], threads))
     started = time.perf_counter()
-    encoder.encode(sounds, ["pooled"])
+    list(ordered_map(encode, batches, threads))
     return _ENCODED / (time.perf_counter() - started)
 
 

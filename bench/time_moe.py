@@ -8,10 +8,13 @@ they hang less on what else the machine does; threads that wait for each other o
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +24,18 @@ from torch.nn import functional
 
 from alp_assets.engines.base import Normals
 from alp_assets.engines.time_moe.config import SHAPES, Shape
-from alp_assets.engines.time_moe.engine import TimeMoe, TimeMoeModel
+from alp_assets.engines.time_moe.engine import TimeMoe
 from alp_assets.engines.time_moe.experts import Routing, SparseExperts
+from alp_assets.engines.time_moe.fitted import TimeMoeModel
 from alp_assets.engines.time_moe.layers import empty, gated
 from alp_assets.engines.time_moe.loss import huber_loss
 from alp_assets.engines.time_moe.model import Network, new_network
 from alp_assets.signal_params import TimeMoeParams
+from alp_assets.signals.blocks import BlockStore
+from alp_assets.signals.windows import Feed, WindowPlan
+from alp_assets.stages.window_store import stored
 from bench.output import save, say, show
+from schemas.sections import Section
 
 WINDOW, BATCH = 2048, 8
 RATE_HZ, CHANNELS, HOUR_S = 10_000, 3, 3600.0
@@ -61,6 +69,7 @@ def main() -> None:
     parser.add_argument("--size", default="small", choices=("tiny", "small"), help="of the network on the CPU")
     parser.add_argument("--rounds", type=int, default=3, help="of which the best counts")
     parser.add_argument("--seconds", type=float, default=8.0, help="of current that are scored")
+    parser.add_argument("--megabytes", type=int, default=512, help="of signals that become a window store")
     parser.add_argument(
         "--threads", type=int, default=len(os.sched_getaffinity(0)), help="fewer on a busy machine"
     )
@@ -71,8 +80,14 @@ def main() -> None:
     speeds = compare(shape, gemm, rounds)
     dispatch = dispatches(shape, rounds)
     hour = real_time(arguments.size, arguments.seconds, rounds)
+    store = window_store(arguments.megabytes, rounds)
     gpu = on_gpu(rounds) if torch.cuda.is_available() else None
     _print(arguments.size, gemm, speeds, dispatch, hour, gpu)
+    say(
+        f"Window store: {store['megabytes']:,} MB converted at {store['converted_mb_per_s']:,.0f} MB/s "
+        f"({store['converted_mb_per_cpu_s']:,.0f} a CPU second); {store['windows_per_s']:,.0f} shuffled windows "
+        f"of {WINDOW:,} points read in a second."
+    )
     save(
         "time_moe",
         {
@@ -85,6 +100,7 @@ def main() -> None:
             "speeds": [asdict(item) for item in speeds],
             "dispatch_seconds": {name: asdict(taken) for name, taken in dispatch.items()},
             "hour": hour,
+            "window_store": store,
             "gpu": gpu,
         },
     )
@@ -221,6 +237,28 @@ def real_time(size: str, seconds: float, rounds: int) -> dict[str, Any]:
         "real_time_factor": seconds / taken.wall,
         "real_time_factor_by_cpu_time": seconds / taken.cpu * cores,
         "hour_s_extrapolated": HOUR_S * taken.wall / seconds,
+    }
+
+
+def window_store(megabytes: int, rounds: int) -> dict[str, Any]:
+    """Converting clips of four rows as the stage models does, and reading windows of them in a shuffled order."""
+    points, rate = 2**16, 2**20
+    values = np.random.default_rng(0).normal(0, 1, (8, 4, points)).astype(np.float32)
+    clips = [(str(row), "normal", values, row % len(values)) for row in range(megabytes)]
+    turn = itertools.count()
+    with tempfile.TemporaryDirectory() as folder:
+        taken = timed(
+            {"": lambda: stored(Path(folder, str(next(turn))), Section("bench", "motor", "1"), clips)}, rounds
+        )[""]
+        store = BlockStore(Path(folder, "0"))
+        feed = Feed(store, WindowPlan(store.lengths, WINDOW, WINDOW))
+        read = timed({"": lambda: feed.take(512)}, rounds)[""]
+    size = megabytes * 4 * points * 4 / rate
+    return {
+        "megabytes": round(size),
+        "converted_mb_per_s": size / taken.wall,
+        "converted_mb_per_cpu_s": size / taken.cpu,
+        "windows_per_s": 512 / read.wall,
     }
 
 

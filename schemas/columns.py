@@ -51,6 +51,7 @@ COLUMNS = (
     Column("clip_id", "unique name; taken from the path when empty", aliases=("id", "클립id", "클립", "녹음id")),
     Column("split", "what the recording is for", kind="choice", aliases=("용도", "구분", "분할", "데이터구분"),
            values=(("train", ("training", "학습", "훈련")), ("test", ("eval", "평가", "시험", "테스트")),
+                   ("validation", ("valid", "val", "검증")),
                    ("supplemental", ("supplement", "supp", "보조", "추가")))
            , default="train"),
     Column("domain", "conditions known from before, or new ones", kind="choice",

@@ -1,4 +1,4 @@
-"""The Great Expectations suite over the quality table, and its Data Docs.
+"""The Great Expectations suites over the quality table and the measures of signals, and their Data Docs.
 
 It describes a package for people; the gates are elsewhere. Great Expectations is imported here and
 nowhere else, because that takes seconds. Its pages load scripts, styles and logos from the network; here
@@ -20,10 +20,12 @@ import pandas as pd
 
 from schemas.modalities import SOUND
 
-SUITE = "recordings"
+SOUNDS, SIGNAL_RECORDINGS, CHANNELS = "recordings", "signal_recordings", "signal_channels"
+"""The suites: recordings of sound, recordings of signals, and each channel of those."""
 
-_OF_ANY = 3
-"""The first expectations hold of recordings of any kind."""
+_SIGNAL_CONTAINERS = ("CSV", "NPY", "Parquet", "MAT", "WAV")
+_LEAST_CHANNELS, _MOST_CHANNELS = 1, 4
+_MAINS_HZ = (8.0, 420.0)
 
 _REMOTE = re.compile(
     r"<script[^>]*src=[\"']https?://[^>]*>\s*</script>|<(?:link|img)[^>]*(?:href|src)=[\"']https?://[^>]*>",
@@ -40,14 +42,20 @@ ul { padding-left: 1.2rem; } .modal, .btn, button, nav.navbar { display: none; }
 
 
 def write_data_docs(
-    table: pd.DataFrame, limits: Mapping[str, Any], folder: Path, when: datetime
+    table: pd.DataFrame,
+    limits: Mapping[str, Any],
+    folder: Path,
+    when: datetime,
+    channels: pd.DataFrame | None = None,
+    signal_limits: Mapping[str, Any] | None = None,
 ) -> dict[str, int]:
     """Validate the quality table and write Data Docs into a folder, self-contained.
 
-    They are about sound; of a package without any they say only which recordings are of use.
+    Recordings of sound and of signals have a suite each, and so have the ``channels`` of signals, a row for each
+    channel, where there are any. What a package does not hold has no page.
 
-    ``limits`` are the quality parameters by name; ``when`` stands on the pages, so that the same package
-    gives the same bytes. Returns how many expectations were met, of how many.
+    ``limits`` are the quality parameters by name, ``signal_limits`` those for signals; ``when`` stands on the
+    pages, so that the same package gives the same bytes. Returns how many expectations were met, of how many.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
     import great_expectations as gx
@@ -69,29 +77,36 @@ def write_data_docs(
             },
         },
     )
-    sounds = table[table["modality"] == SOUND]
-    expectations = _expectations(gx.expectations, limits)
-    table = (sounds if len(sounds) else table).copy()
-    if not len(sounds):
-        expectations = expectations[:_OF_ANY]
-    suite = context.suites.add(gx.ExpectationSuite(name=SUITE, expectations=expectations))
-    batch = (
-        context.data_sources.add_pandas("package")
-        .add_dataframe_asset("recordings")
-        .add_batch_definition_whole_dataframe("all")
-    )
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name=SUITE, data=batch, suite=suite))
-    for name in table.select_dtypes("str"):
-        table[name] = table[name].map(html.escape)  # the pages show cells as they are
-    run = RunIdentifier(run_name="package", run_time=when)
-    result = definition.run(batch_parameters={"dataframe": table}, run_id=run)
+    sounds, signals = table[table["modality"] == SOUND], table[table["modality"] != SOUND]
+    expect = gx.expectations
+    suites = [(SOUNDS, sounds, _of_sounds(expect, limits)), (SIGNAL_RECORDINGS, signals, _of_signals(expect))]
+    if channels is not None and signal_limits is not None:
+        suites.append((CHANNELS, channels, _of_channels(expect, signal_limits)))
+    source, counts = context.data_sources.add_pandas("package"), {"met": 0, "expectations": 0}
+    for name, rows, expectations in suites:
+        if not len(rows):
+            continue
+        suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=expectations))
+        batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
+        definition = context.validation_definitions.add(
+            gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        )
+        run = RunIdentifier(run_name="package", run_time=when)
+        result = definition.run(batch_parameters={"dataframe": _escaped(rows)}, run_id=run)
+        counts["met"] += int(result.statistics["successful_expectations"])
+        counts["expectations"] += int(result.statistics["evaluated_expectations"])
     context.build_data_docs()
     _make_self_contained(folder, when)
-    statistics = result.statistics
-    return {
-        "met": int(statistics["successful_expectations"]),
-        "expectations": int(statistics["evaluated_expectations"]),
-    }
+    return counts
+
+
+def _escaped(table: pd.DataFrame) -> pd.DataFrame:
+    """A copy whose text is escaped: the pages show cells as they are."""
+    table = table.copy()
+    names: list[str] = table.select_dtypes("str").columns.tolist()
+    for name in names:
+        table[name] = table[name].map(html.escape)
+    return table
 
 
 def _make_self_contained(folder: Path, when: datetime) -> None:
@@ -110,17 +125,54 @@ def _make_self_contained(folder: Path, when: datetime) -> None:
     )
     (folder / "index.html").write_text(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data Docs</title>{_STYLE}'
-        f"<body><h1>Data Docs: {SUITE}</h1><ul>{links}</ul></body></html>\n",
+        f"<body><h1>Data Docs</h1><ul>{links}</ul></body></html>\n",
         encoding="utf-8",
     )
 
 
-def _expectations(expect: Any, limits: Mapping[str, Any]) -> list[Any]:
-    between = expect.ExpectColumnValuesToBeBetween
+def _of_any(expect: Any) -> list[Any]:
+    """What holds of recordings of any kind."""
     return [
         expect.ExpectTableRowCountToBeBetween(min_value=1),
         expect.ExpectColumnValuesToBeUnique(column="clip_id"),
         expect.ExpectColumnValuesToBeInSet(column="verdict", value_set=["ok"]),
+    ]
+
+
+def _of_signals(expect: Any) -> list[Any]:
+    between = expect.ExpectColumnValuesToBeBetween
+    return [
+        *_of_any(expect),
+        expect.ExpectColumnValuesToBeInSet(column="container", value_set=list(_SIGNAL_CONTAINERS)),
+        between(column="duration_s", min_value=0, strict_min=True),
+        between(column="sample_rate_hz", min_value=0, strict_min=True),
+        between(column="channels", min_value=_LEAST_CHANNELS, max_value=_MOST_CHANNELS),
+    ]
+
+
+def _of_channels(expect: Any, limits: Mapping[str, Any]) -> list[Any]:
+    between = expect.ExpectColumnValuesToBeBetween
+    return [
+        between(column="points", min_value=limits["clip_points"]),
+        between(column="rms", min_value=0, strict_min=True),
+        between(column="missing", max_value=limits["max_missing"]),
+        between(column="flat", max_value=limits["max_flat"]),
+        between(column="saturated", max_value=limits["warn_saturated"]),
+        between(column="spikes", max_value=0),
+        between(column="mains_hz", min_value=_MAINS_HZ[0], max_value=_MAINS_HZ[1]),
+        between(column="imbalance", max_value=limits["warn_imbalance"]),
+        expect.ExpectColumnValuesToBeInSet(column="phase_order", value_set=["abc", ""]),
+        expect.ExpectColumnValuesToBeInSet(column="upside_down", value_set=[""]),
+        between(column="jitter", max_value=limits["warn_jitter"]),
+        between(column="gaps", max_value=0),
+        between(column="points_lost", max_value=0),
+    ]
+
+
+def _of_sounds(expect: Any, limits: Mapping[str, Any]) -> list[Any]:
+    between = expect.ExpectColumnValuesToBeBetween
+    return [
+        *_of_any(expect),
         expect.ExpectColumnValuesToBeInSet(column="container", value_set=["WAV", "FLAC"]),
         expect.ExpectColumnValuesToNotBeNull(column="rms_dbfs"),
         between(column="duration_s", min_value=limits["min_duration_s"], max_value=limits["max_duration_s"]),

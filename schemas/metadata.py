@@ -41,6 +41,7 @@ _BUILT_IN = {"not_nullable": EMPTY, "field_uniqueness": TWICE}
 BLAMED_COLUMN = {
     "train_not_normal": "label",
     "train_not_confirmed": "operator_confirmed",
+    "validation_without_label": "label",
     "supplement_without_type": "supp_type",
 }
 """Which column a check of the whole row is about."""
@@ -140,6 +141,11 @@ _ROW_CHECKS = [
         lambda table: (table["split"] != "train") | table["operator_confirmed"].fillna(False).astype(bool),
         name="train_is_confirmed",
         error="train_not_confirmed",
+    ),
+    pa.Check(
+        lambda table: (table["split"] != "validation") | table["label"].isin(["normal", "anomaly"]),
+        name="validation_is_labelled",
+        error="validation_without_label",
     ),
     pa.Check(
         lambda table: (table["split"] != "supplemental") | table["supp_type"].notna(),

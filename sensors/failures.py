@@ -1,12 +1,18 @@
-"""The failure sensor: a package that was refused gets its letter."""
+"""The failure sensor: a package that was refused gets its letter, and whoever wants to know is told."""
 
 import dagster as dg
 
 from alp_assets.assets.job import onboard
 from alp_assets.assets.workplace import Workplace
 from alp_assets.errors import GateFailed, UploadConflict
-from alp_assets.stages.rejection import failed_gates, reject
+from alp_assets.params import Params
+from alp_assets.stages.package import PackageFolder
+from alp_assets.stages.rejection import failed_gates, known_problems, refusal_reasons, reject
+from alp_assets.watch.notices import Outbox
+from schemas.texts import read_texts
 from sensors.inbox import leave_note
+
+_WILL_RETRY = "dagster/will_retry"
 
 
 @dg.run_failure_sensor(
@@ -14,7 +20,7 @@ from sensors.inbox import leave_note
     monitored_jobs=[onboard],
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=5,
-    description="Writes rejected/ (letter and list of problems) for packages that were refused.",
+    description="Writes rejected/ (letter and list of problems) for packages that were refused; and tells.",
 )
 def failures(context: dg.RunFailureSensorContext, workplace: dg.ResourceParam[Workplace]) -> None:
     """Reject the package of a failed run, unless the run failed for another reason than the package.
@@ -25,15 +31,26 @@ def failures(context: dg.RunFailureSensorContext, workplace: dg.ResourceParam[Wo
     key = context.dagster_run.tags.get("dagster/partition")
     if key is None:
         return
-    folder = workplace.folder(key)
+    folder, params = workplace.folder(key), workplace.params()
     kind, error = _plain_error(context)
+    refused = kind in ("", GateFailed.__name__) and bool(failed_gates(folder))
     if kind == UploadConflict.__name__:
         leave_note(folder.inbox, error)
         context.log.info(error)
-    elif kind in ("", GateFailed.__name__) and failed_gates(folder):
+    elif refused:
         context.log.info(f"{key} was rejected: {'; '.join(reject(folder))}")
     else:
         context.log.error(f"{key}: nothing was rejected, because the package is not to blame. {error}")
+    if context.dagster_run.tags.get(_WILL_RETRY) == "true":
+        return  # nobody needs to do anything yet
+    Outbox(workplace.data_root).put(
+        params.notices,
+        "refused" if refused else "failed",
+        _reasons(folder, params) if refused else error or _crash(context, params),
+        customer=folder.customer,
+        package=folder.package,
+        run_id=context.dagster_run.run_id,
+    )
 
 
 def _plain_error(context: dg.RunFailureSensorContext) -> tuple[str, str]:
@@ -44,3 +61,17 @@ def _plain_error(context: dg.RunFailureSensorContext) -> tuple[str, str]:
             name = failure.metadata.get("error")
             return str(name.value) if name else "", failure.description
     return "", ""
+
+
+def _reasons(folder: PackageFolder, params: Params) -> str:
+    return "; ".join(refusal_reasons(folder, known_problems(folder), params.notices.language))
+
+
+def _crash(context: dg.RunFailureSensorContext, params: Params) -> str:
+    """The first line of what crashed a step, else Dagster's word on why the run ended."""
+    for event in context.get_step_failure_events():
+        error = event.step_failure_data.error
+        if error is not None:
+            first = (error.cause or error).message.strip().splitlines()
+            return f"{event.step_key}: {first[0] if first else error.cls_name}"
+    return context.failure_event.message or str(read_texts("notices", params.notices.language)["texts"]["crash"])

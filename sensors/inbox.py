@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import time
 import zipfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from alp_assets import home
 from alp_assets.errors import NameRefused
 from alp_assets.files import sha256_of, write_bytes
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.upload import read_receipt
+from alp_assets.store.base import Arrived, store_of
+
+INBOX = "inbox"
 
 SETTLE_S = 2.0
 """A file whose size and time have not changed for this long has stopped growing."""
@@ -57,28 +62,20 @@ def scan_inbox(data_root: Path, seen: Mapping[str, Seen], most: int, now: float 
     """Look at ``inbox/<customer>/<package>.zip``.
 
     At most ``most`` arrivals are reported at a time, and no file is begun after ``HASHING_S``; the others
-    come at the next look. A zip whose bytes are already a package of the same customer is no arrival,
-    whatever it is called, unless it was put there anew under its name because that package never got
-    through to its report.
+    come at the next look. Customers take turns: one who drops a thousand files holds up nobody. A zip whose
+    bytes are already a package of the same customer is no arrival, whatever it is called, unless it was put
+    there anew under its name because that package never got through to its report.
     """
-    inbox, now = data_root / "inbox", time.time() if now is None else now
-    known: dict[str, Seen] = {}
+    inbox, now = data_root / INBOX, time.time() if now is None else now
+    store = store_of(data_root)
+    known, changed = _compared(inbox, store.arrived(INBOX), seen)
     arrivals: list[Arrival] = []
     complaints: dict[str, str] = {}
     waiting: list[str] = []
-    received: dict[tuple[str, str], str] | None = None
+    received: dict[str, dict[str, str]] = {}
     deadline = time.monotonic() + HASHING_S
-    for path in _zips(inbox):
+    for path, current in _in_turn(changed):
         name = path.relative_to(inbox).as_posix()
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            continue
-        current = Seen(status.st_size, status.st_mtime_ns)
-        before = seen.get(name)
-        if before is not None and before == replace(current, sha256=before.sha256) and before.sha256:
-            known[name] = before
-            continue
         known[name] = current
         try:
             folder = _folder(data_root, inbox, path)
@@ -87,29 +84,38 @@ def scan_inbox(data_root: Path, seen: Mapping[str, Seen], most: int, now: float 
             complaints[name] = str(error)
             continue
         full = len(arrivals) >= most or time.monotonic() > deadline
-        if full or not _settled(path, current, before, now):
+        if not full:
+            store.fetch_file(f"{INBOX}/{name}")
+        if full or not _settled(path, current, seen.get(name), now):
             waiting.append(name)
             continue
-        received = _received(data_root) if received is None else received
+        if folder.customer not in received:
+            received[folder.customer] = _received(data_root, folder.customer)
+        packages = received[folder.customer]
         sha256 = sha256_of(path)
         known[name] = replace(current, sha256=sha256)
-        same = received.get((folder.customer, sha256))
+        same = packages.get(sha256)
         if same is not None and same != folder.package:
             complaints[name] = (
                 f"The same bytes were received as package {same}; they are not worked through again. "
                 "Delete this file, or send another recording."
             )
         elif same is None:
-            received[folder.customer, sha256] = folder.package
-            arrivals.append(Arrival(folder, path, sha256))
-        elif not folder.stage("report").is_dir():
+            packages[sha256] = folder.package
+            before = seen.get(name)
+            again = before is not None and before.sha256 == sha256  # it was taken once, and nothing was kept of it
+            arrivals.append(Arrival(folder, path, sha256, attempt=str(current.modified_ns) if again else ""))
+        elif not folder.has("report"):
             arrivals.append(Arrival(folder, path, sha256, attempt=str(current.modified_ns)))
     return Scan(known, tuple(arrivals), complaints, tuple(waiting))
 
 
 def leave_note(upload: Path, complaint: str) -> None:
     """Tell the sender where they look: beside the file."""
-    write_bytes(upload.with_name(upload.name + ".problem.txt"), f"{complaint}\n".encode())
+    note, root = upload.with_name(upload.name + ".problem.txt"), home.data_root()
+    write_bytes(note, f"{complaint}\n".encode())
+    if note.is_relative_to(root):
+        store_of(root).put_file(note.relative_to(root).as_posix())
 
 
 def load_cursor(text: str | None) -> dict[str, Seen]:
@@ -125,14 +131,38 @@ def save_cursor(seen: Mapping[str, Seen]) -> str:
     return json.dumps({name: asdict(value) for name, value in seen.items()}, ensure_ascii=False)
 
 
-def _zips(inbox: Path) -> list[Path]:
-    """Every file that looks like an upload, oldest first; hidden and partial files are not."""
-    found = [
-        path
-        for path in inbox.glob("**/*")
-        if path.suffix.lower() == ".zip" and path.is_file() and not path.name.startswith((".", "~"))
-    ]
-    return sorted(found, key=lambda path: (path.stat().st_mtime_ns if path.exists() else 0, path))
+def _compared(
+    inbox: Path, arrived: Iterable[Arrived], seen: Mapping[str, Seen]
+) -> tuple[dict[str, Seen], list[tuple[Path, Seen]]]:
+    """Uploads that have been dealt with and are as they were, and the others, oldest first."""
+    known: dict[str, Seen] = {}
+    changed = []
+    for item in arrived:
+        if not _is_upload(item.name):
+            continue
+        before = seen.get(item.name)
+        same = before is not None and (before.size, before.modified_ns) == (item.bytes, item.modified_ns)
+        if before is not None and before.sha256 and same:
+            known[item.name] = before
+        else:
+            changed.append((inbox / item.name, Seen(item.bytes, item.modified_ns)))
+    return known, sorted(changed, key=lambda found: (found[1].modified_ns, found[0]))
+
+
+def _is_upload(name: str) -> bool:
+    """Whether a file looks like an upload; hidden and partial files do not."""
+    last = name.rpartition("/")[2]
+    return last.lower().endswith(".zip") and not last.startswith((".", "~"))
+
+
+def _in_turn(changed: list[tuple[Path, Seen]]) -> list[tuple[Path, Seen]]:
+    """The first file of every folder, then the second of every folder, and so on."""
+    place: Counter[Path] = Counter()
+    turns = []
+    for path, current in changed:
+        turns.append((place[path.parent], path, current))
+        place[path.parent] += 1
+    return [(path, current) for _, path, current in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _folder(data_root: Path, inbox: Path, path: Path) -> PackageFolder:
@@ -162,10 +192,10 @@ def _settled(path: Path, current: Seen, before: Seen | None, now: float) -> bool
     return complete or (unchanged and abs(age) > INCOMPLETE_S)
 
 
-def _received(data_root: Path) -> dict[tuple[str, str], str]:
-    """(customer, SHA-256) of every upload that has been kept, and its package."""
+def _received(data_root: Path, customer: str) -> dict[str, str]:
+    """SHA-256 of every upload of a customer that has been kept, and its package."""
     found = {}
-    for receipt in data_root.glob("packages/*/*/upload/receipt.json"):
-        folder = PackageFolder(data_root, receipt.parts[-4], receipt.parts[-3])
-        found[folder.customer, str(read_receipt(folder)["sha256"])] = folder.package
+    for folder in PackageFolder.of_customer(data_root, customer):
+        if folder.has("upload"):
+            found[str(read_receipt(folder)["sha256"])] = folder.package
     return found

@@ -13,7 +13,7 @@ from tests.packages import machine_package
 
 KILLED = """
 import os, signal, sys
-import alp_assets.stages.snapshot as snapshots
+import alp_assets.versions.snapshot as snapshots
 snapshots.snapshot = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 from alp_assets.cli import main
 main()

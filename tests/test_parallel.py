@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from alp_assets.parallel import ordered_map
+from alp_assets.parallel import ordered_map, process_map
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -133,3 +133,13 @@ def test_a_caller_who_stops_early_stops_the_work():
     threading.Timer(0.05, release.set).start()
     results.close()
     assert sorted(begun) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_processes_give_their_results_in_order_too(count):
+    assert list(process_map(abs, range(-count, 0), 2)) == list(range(count, 0, -1))
+
+
+def test_an_error_in_a_process_is_raised():
+    with pytest.raises(TypeError):
+        list(process_map(len, [[1], 2], 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,8 @@ from alp_assets.home import keep_caches_in
 from alp_assets.stages.catalog import stage_function
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.summary import Summary
+from alp_assets.watch.logs import logging_about
+from alp_assets.watch.stage_lines import stage_ended
 
 Metadata = dict[str, Any]
 OWNERS = ["team:alp"]
@@ -30,9 +33,12 @@ def run_stage_asset(
 ) -> dg.MaterializeResult[None]:
     """Run a stage on the partition of the run. ``show`` adds metadata of its own to the summary's."""
     keep_caches_in(workplace.data_root)
+    began = time.monotonic()
     with plain_failures():
         folder = workplace.folder(context.partition_key)
-        summary = stage_function(stage)(folder, workplace.params(), workplace.watch(stage, context), **more)
+        with logging_about(package=folder.key, stage=stage):
+            summary = stage_function(stage)(folder, workplace.params(), workplace.watch(stage, context), **more)
+    stage_ended(folder, summary, time.monotonic() - began)
     if workplace.told:
         workplace.told(summary)
     metadata = summary_metadata(summary)

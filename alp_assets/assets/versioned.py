@@ -8,6 +8,7 @@ from alp_assets.assets.report import report
 from alp_assets.assets.running import OWNERS, Metadata
 from alp_assets.assets.workplace import Workplace, packages
 from alp_assets.home import keep_caches_in
+from alp_assets.store.base import store_of
 
 SNAPSHOT_TAKEN = "snapshot_taken"
 
@@ -18,12 +19,12 @@ SNAPSHOT_TAKEN = "snapshot_taken"
     deps=[report],
     owners=OWNERS,
     kinds={"dvc"},
-    pool="dvc",
     check_specs=[
         dg.AssetCheckSpec(
             SNAPSHOT_TAKEN,
             asset="versioned",
-            description="DVC holds the package and its model versions. A failure never undoes the detection.",
+            description="DVC holds the package and its model versions, and so does the remote where there is one. "
+            "A failure never undoes the detection.",
             partitions_def=packages,
         )
     ],
@@ -33,12 +34,15 @@ def versioned(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """The package folder and its model versions under DVC, one `.dvc` file each."""
     from alp_assets.errors import SnapshotFailed
-    from alp_assets.stages.snapshot import snapshot
+    from alp_assets.versions.snapshot import snapshot
 
     keep_caches_in(workplace.data_root)
     params = workplace.params()
     if not params.versioned.enabled:
         yield _result(None, True, {}, "Snapshots are switched off (versioned.enabled).")
+        return
+    if store_of(workplace.data_root).mirrors:
+        yield _result(None, True, {}, "The data root is a bucket: its own versioning keeps what was there before.")
         return
     try:
         taken = snapshot(workplace.folder(context.partition_key), params)
@@ -51,8 +55,11 @@ def versioned(
         "model_versions": taken.models,
         "pushed": taken.pushed,
         "repository": dg.MetadataValue.path(taken.repository),
+        **({"revision": taken.revision} if taken.revision else {}),
     }
-    yield _result(taken.content_hash, True, figures, "Under DVC.")
+    if taken.problem:
+        context.log.warning(taken.problem)
+    yield _result(taken.content_hash, not taken.problem, figures, taken.problem or "Under DVC.")
 
 
 def _result(version: str | None, passed: bool, figures: Metadata, text: str) -> dg.MaterializeResult[None]:

@@ -1,25 +1,38 @@
-"""Opening recordings: what format the bytes really are, and their samples block by block."""
+"""Opening recordings: what format the bytes really are, and their samples block by block.
+
+``open_recording`` decodes in this process; ``decoded`` leaves it to another one, which may break, hang or run out
+of memory over a stranger's file.
+"""
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from alp_assets.errors import AudioUnreadable
+from alp_assets.sandbox.line import Refusal
+from alp_assets.sandbox.workers import Limits, Served, served
+from alp_assets.sandbox.workers import warm as warm_workers
 
 if TYPE_CHECKING:
     import soundfile as sf
+
+    from alp_assets.params import QualityParams
 
 FloatArray = npt.NDArray[np.float32]
 
 BLOCK_SAMPLES = 1 << 20
 """Samples read at a time: 11 s of stereo at 48 kHz, so that a recording of hours needs no more memory."""
+
+_JOB = "alp_assets.audio.decode:serve"
 
 _UNKNOWN_FRAMES = 1 << 48
 
@@ -53,13 +66,77 @@ class AudioInfo:
 class Recording:
     """An open recording. ``blocks`` may be gone through once."""
 
-    def __init__(self, file: sf.SoundFile, info: AudioInfo) -> None:
-        self._file = file
+    def __init__(self, info: AudioInfo, read: Callable[[int], Iterator[FloatArray]]) -> None:
         self.info = info
+        self._read = read
 
     def blocks(self, frames: int = 0) -> Iterator[FloatArray]:
         """Samples as float32 (frames, channels), full scale 1.0; by default ``BLOCK_SAMPLES`` at a time."""
-        yield from _blocks(self._file, frames or max(1, BLOCK_SAMPLES // self.info.channels))
+        yield from self._read(frames or max(1, BLOCK_SAMPLES // self.info.channels))
+
+
+@contextmanager
+def decoded(stream: BinaryIO, limits: QualityParams) -> Iterator[Recording]:
+    """Open any audio that libsndfile reads, in a process with limits of time and memory.
+
+    ``stream`` is a file on disk or ``BytesIO``. ``blocks`` are as long as they come by default.
+
+    Raises:
+        AudioUnreadable: in words why it can't be opened, also while its blocks are read.
+        DecodingStopped: decoding took too long or too much memory, or broke.
+    """
+    source = stream.getbuffer() if isinstance(stream, io.BytesIO) else stream
+    try:
+        with served(_JOB, source, {}, limits_of(limits)) as found:
+            info = _told(found)
+            yield Recording(info, lambda _: _received(found, info.channels))
+    except Refusal as refusal:
+        raise AudioUnreadable(str(refusal.values["why"])) from None
+
+
+def limits_of(params: QualityParams) -> Limits:
+    """The limits of decoding by the parameters."""
+    return Limits(params.decode_seconds, params.decode_memory_mb)
+
+
+def warm(params: QualityParams, count: int) -> None:
+    """Start so many decoders of sound in the background."""
+    warm_workers(_JOB, limits_of(params), count)
+
+
+def serve(stream: BinaryIO, _: dict[str, Any]) -> Iterator[Any]:
+    """The decoder's work on a recording: what it says of itself, then its blocks of samples."""
+    try:
+        with open_recording(stream) as recording:
+            yield asdict(recording.info)
+            for block in recording.blocks():
+                yield np.ascontiguousarray(block)
+    except AudioUnreadable as error:
+        raise Refusal({"why": str(error)}) from error
+
+
+def prepare() -> None:
+    """Import what the first recording would have to wait for."""
+    import soundfile  # noqa: F401
+
+
+def _told(found: Served) -> AudioInfo:
+    names, head = ("sample_rate_hz", "channels", "frames", "declared_frames"), found.head
+    try:
+        rate, channels, frames, declared = (int(head[name]) for name in names)
+        info = AudioInfo(str(head["container"]), str(head["subtype"]), rate, channels, frames, declared)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise found.broken(error) from error
+    if min(rate, channels) < 1 or min(frames, declared) < 0:
+        raise found.broken(info)
+    return info
+
+
+def _received(found: Served, channels: int) -> Iterator[FloatArray]:
+    for data in found.buffers():
+        if len(data) % (4 * channels):
+            raise found.broken(len(data))
+        yield np.frombuffer(data, np.float32).reshape(-1, channels)
 
 
 @contextmanager
@@ -87,7 +164,6 @@ def open_recording(stream: BinaryIO) -> Iterator[Recording]:
         if file.format in ("WAV", "WAVEX"):
             declared = _declared_frames(head, file)
         yield Recording(
-            file,
             AudioInfo(
                 container="WAV" if file.format == "WAVEX" else file.format,
                 subtype=file.subtype,
@@ -96,6 +172,7 @@ def open_recording(stream: BinaryIO) -> Iterator[Recording]:
                 frames=frames,
                 declared_frames=max(declared, frames),
             ),
+            partial(_blocks, file),
         )
 
 

@@ -14,6 +14,7 @@ from alp_assets.errors import ParameterError
 
 if TYPE_CHECKING:
     from alp_assets.estimate import Estimate
+    from alp_assets.params import Params
     from alp_assets.terminal import Terminal
     from schemas.texts import Language
 
@@ -21,9 +22,14 @@ MachinesArgument = Annotated[
     str, typer.Argument(help="Machine types, separated by commas: fan,valve.", metavar="TYPES")
 ]
 
+SignalsOption = Annotated[
+    bool, typer.Option("--signals", help="Motor current, flux and vibration instead of sound.")
+]
+
 
 def form(
     machines: MachinesArgument,
+    signals: SignalsOption = False,
     language: Annotated[str, typer.Option("--lang", help="Language of the form: en or ko.")] = "ko",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("form"),
     replace: Annotated[bool, typer.Option("--replace", help="Write over forms that are there.")] = False,
@@ -38,9 +44,9 @@ def form(
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
     spoken, chosen = _known_language(language, "forms"), read_machine_types(machines)
-    params = load_params(root).models
+    params, progress = load_params(root), terminal.progress("form")
     with terminal.working():
-        written = write_forms(chosen, spoken, out, params, replace=replace, progress=terminal.progress("form"))
+        written = write_forms(chosen, spoken, out, params, signals=signals, replace=replace, progress=progress)
     if as_json:
         _print_json({"files": written.files, "no_pdf": written.no_pdf})
         return
@@ -52,22 +58,29 @@ def form(
 
 def estimate(
     machines: MachinesArgument,
+    signals: SignalsOption = False,
     sections: Annotated[int, typer.Option(help="Machines of each type.")] = 1,
     conditions: Annotated[int, typer.Option(help="Conditions that each machine is recorded in.")] = 3,
     minutes: Annotated[float, typer.Option(help="Minutes of each condition.")] = 3.0,
     recordings: Annotated[int, typer.Option(help="Files that those minutes come in.")] = 1,
     noise_minutes: Annotated[float, typer.Option(help="Minutes of background noise of each machine.")] = 0.0,
-    rate: Annotated[int, typer.Option(help="Sample rate of the files in Hz.")] = 16_000,
-    channels: Annotated[int, typer.Option(help="Channels of the files.")] = 1,
-    bits: Annotated[int, typer.Option(help="Bits a sample: 16, 24 or 32.")] = 16,
+    rate: Annotated[
+        int | None, typer.Option(help="Sample rate of the files in Hz.", show_default="16000; signals 10000")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="Channels of the files.", show_default="1; signals 4")
+    ] = None,
+    bits: Annotated[
+        str,
+        typer.Option(
+            help="Bits a sample: 16, 24 or 32; of signals also 64, or csv.", show_default="16; signals 32"
+        ),
+    ] = "",
     language: Annotated[str, typer.Option("--lang", help="Language of the texts: en or ko.")] = "en",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Work out clips, hours, storage, possible engines and computing time of a planned delivery."""
-    from alp_assets.encoders.catalog import resolve_encoder
-    from alp_assets.estimate import Plan
-    from alp_assets.estimate import estimate as worked_out
     from alp_assets.home import open_root
     from alp_assets.params import load_params
     from alp_assets.report.form import read_machine_types
@@ -75,22 +88,56 @@ def estimate(
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
     spoken, params = _known_language(language, "estimates"), load_params(root)
-    plan = Plan(
-        read_machine_types(machines),
-        sections=sections,
-        conditions=conditions,
-        minutes=minutes,
-        recordings=recordings,
-        noise_minutes=noise_minutes,
-        sample_rate_hz=rate,
-        channels=channels,
-        bits=bits,
-    )
-    found = worked_out(plan, params, resolve_encoder(params.embeddings, root), spoken)
+    types = read_machine_types(machines)
+    counts: dict[str, Any] = {"sections": sections, "conditions": conditions, "recordings": recordings}
+    if rate is not None:
+        counts["sample_rate_hz"] = rate
+    if channels is not None:
+        counts["channels"] = channels
+    if signals:
+        found = _of_signals(types, counts, minutes, noise_minutes, bits, params, spoken)
+    else:
+        found = _of_sound(types, counts, minutes, noise_minutes, bits, params, root, spoken)
     if as_json:
         _print_json(_as_json(found))
     else:
-        _show(found, terminal, spoken)
+        _show(found, terminal, spoken, params.signals.clip_points if signals else 0)
+
+
+def _of_sound(
+    types: tuple[str, ...],
+    counts: dict[str, Any],
+    minutes: float,
+    noise_minutes: float,
+    bits: str,
+    params: Params,
+    root: Path,
+    language: Language,
+) -> Estimate:
+    from alp_assets.encoders.catalog import resolve_encoder
+    from alp_assets.estimate import Plan
+    from alp_assets.estimate import estimate as worked_out
+
+    if bits and not bits.isdecimal():
+        raise ParameterError(f"--bits {bits}: of sound it is 16, 24 or 32.")
+    plan = Plan(types, minutes=minutes, noise_minutes=noise_minutes, bits=int(bits or 16), **counts)
+    return worked_out(plan, params, resolve_encoder(params.embeddings, root), language)
+
+
+def _of_signals(
+    types: tuple[str, ...],
+    counts: dict[str, Any],
+    minutes: float,
+    noise_minutes: float,
+    bits: str,
+    params: Params,
+    language: Language,
+) -> Estimate:
+    from alp_assets.estimate import SignalPlan, estimate_signals
+
+    if noise_minutes:
+        raise ParameterError("--noise-minutes is for sound; signals have no background to record alone.")
+    return estimate_signals(SignalPlan(types, minutes=minutes, bits=bits or "32", **counts), params, language)
 
 
 def _known_language(language: str, what: str) -> Language:
@@ -102,15 +149,20 @@ def _known_language(language: str, what: str) -> Language:
     return chosen
 
 
-def _show(found: Estimate, terminal: Terminal, language: Language) -> None:
+def _show(found: Estimate, terminal: Terminal, language: Language, points: int) -> None:
+    """Print an estimate; ``points`` are those of a clip of signals, 0 for sound."""
     from alp_assets.audio.standardize import CLIP_SECONDS
+    from alp_assets.estimate import SignalPlan
     from schemas.texts import read_texts
 
     texts = read_texts("estimate", language)
     words, plan, columns = texts["table"], found.plan, (found.machine, found.total)
     all_machines = words["machine"] if plan.machines == 1 else words["machines"].format(count=plan.machines)
+    clips = words["clips"].format(seconds=CLIP_SECONDS)
+    if isinstance(plan, SignalPlan):
+        clips = texts["signals"]["clips"].format(points=points, seconds=points / plan.sample_rate_hz)
     rows = [
-        [words["clips"].format(seconds=CLIP_SECONDS), *(f"{amount.clips:,}" for amount in columns)],
+        [clips, *(f"{amount.clips:,}" for amount in columns)],
         [words["hours"], *(f"{amount.hours:,.2f}" for amount in columns)],
         [words["raw"], *(_megabytes(amount.raw_bytes) for amount in columns)],
         [words["standard"], *(_megabytes(amount.standard_bytes) for amount in columns)],

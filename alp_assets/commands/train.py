@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,7 +64,7 @@ def train(
         version = _registered(folder)
     except BaseException:
         if not _is_registered(root, name):
-            shutil.rmtree(folder.path, ignore_errors=True)
+            folder.remove()
         raise
     if description:
         version = _described(root, version, description, who)
@@ -157,7 +156,7 @@ def _free_package(root: Path, customer: str, name: str) -> PackageFolder:
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_LONGEST_SLUG].strip("-")
     stem = f"train-{plain or hashlib.sha256(name.encode()).hexdigest()[:8]}"
     number = 1
-    while (folder := PackageFolder(root, customer, stem if number == 1 else f"{stem}-{number}")).path.exists():
+    while (folder := PackageFolder(root, customer, stem if number == 1 else f"{stem}-{number}")).exists():
         number += 1
     return folder
 
@@ -223,14 +222,17 @@ def _described(root: Path, version: Version, text: str, who: str) -> Version:
 
 def _version(folder: PackageFolder, params: Params, terminal: Terminal) -> None:
     """Put package and model under DVC; the model is registered also where that fails."""
-    from alp_assets.stages.snapshot import snapshot
+    from alp_assets.store.base import store_of
+    from alp_assets.versions.snapshot import snapshot
 
-    if not params.versioned.enabled:
+    if not params.versioned.enabled or store_of(folder.data_root).mirrors:
         return
     try:
-        snapshot(folder, params)
+        problem = snapshot(folder, params).problem
     except SnapshotFailed as error:
-        terminal.error(str(error))
+        problem = str(error)
+    if problem:
+        terminal.error(problem)
 
 
 def _show(version: Version, left_out: list[str], terminal: Terminal, as_json: bool) -> None:

@@ -8,7 +8,6 @@ the two for each section. How the weights came about is in their card, ``shipped
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from alp_assets.audio.decode import FloatArray
 from alp_assets.audio.features import log_mel
 from alp_assets.encoders.base import Sound, View
+from alp_assets.encoders.device import one_thread
 from alp_assets.encoders.logmel import frames_of_clip, repeated, statistics
 from alp_assets.errors import WeightsMissing
 from alp_assets.files import read_json, sha256_of
@@ -39,8 +39,8 @@ class AlpConvEncoder:
 
     ``pooled`` is (2, bands, values): the statistics of ``logmel``, then the clip embedding, which has no bands
     and fills the same shape. ``patches`` is (1, bands / 8, frames / 8, values), the grid of the third stage over
-    ten seconds, a shorter clip repeated from its start. Clips go through the network one by one, so a clip's
-    numbers never depend on others.
+    ten seconds, a shorter clip repeated from its start. Clips go through the network one by one, each in the
+    thread that calls, so a clip's numbers depend neither on others nor on the processors; many threads may call.
     """
 
     name = "alp_conv"
@@ -49,7 +49,6 @@ class AlpConvEncoder:
         self.card = _read_card(folder)
         self.scale = LogmelParams.model_validate(self.card["log_mel"])
         self._network = _network(folder, self.card)
-        self._lock = threading.Lock()
 
     @property
     def views(self) -> Mapping[View, tuple[int, ...]]:
@@ -76,7 +75,7 @@ class AlpConvEncoder:
         found: dict[View, list[FloatArray]] = {view: [] for view in views}
         for sound in sounds:
             bands = log_mel(sound.samples, self.scale)
-            with self._lock, torch.inference_mode():
+            with one_thread(), torch.inference_mode():
                 for view in views:
                     found[view].append(self._view(bands, view))
         return {
@@ -124,10 +123,9 @@ def _read_card(folder: Path) -> dict[str, Any]:
 
 
 def _network(folder: Path, card: dict[str, Any]) -> ConvNetwork:
-    import torch
     from safetensors.torch import load_file
 
-    from alp_assets.encoders.conv_network import ConvNetwork
+    from alp_assets.encoders.conv_network import ConvNetwork, folded
 
     network = ConvNetwork(**card["architecture"])
     tensors = {name: value.float() for name, value in load_file(folder / WEIGHTS_FILE).items()}
@@ -137,4 +135,4 @@ def _network(folder: Path, card: dict[str, Any]) -> ConvNetwork:
         raise WeightsMissing(
             f"{folder / WEIGHTS_FILE}: not weights of alp_conv; {', '.join((*missing, *unknown))} do not fit."
         )
-    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return folded(network)

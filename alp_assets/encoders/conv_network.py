@@ -5,8 +5,10 @@ Imported only where it is needed, because torch takes its time.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 STRIDE = 16
 """Bands and frames that the deepest stage makes one of."""
@@ -73,5 +75,27 @@ class _Stage(nn.Module):
         )
 
     def forward(self, grid: Tensor) -> Tensor:
-        found = F.relu(self.first_norm(self.first(grid)))
-        return F.relu(self.second_norm(self.second(found)) + self.shortcut(grid))
+        found = F.relu(self.first_norm(self.first(grid)), inplace=True)
+        found = self.second_norm(self.second(found))
+        found += self.shortcut(grid)
+        return F.relu(found, inplace=True)
+
+
+def folded(network: ConvNetwork) -> ConvNetwork:
+    """The same network for use, in evaluation mode: its normalisations have become part of its convolutions."""
+    network.eval()
+    _fold(network.stem, "0", "1")
+    for stage in network.stages:
+        _fold(stage, "first", "first_norm")
+        _fold(stage, "second", "second_norm")
+        if isinstance(stage.shortcut, nn.Sequential):
+            _fold(stage.shortcut, "0", "1")
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _fold(module: nn.Module, convolution: str, norm: str) -> None:
+    layer, normalisation = module.get_submodule(convolution), module.get_submodule(norm)
+    assert isinstance(layer, nn.Conv2d)
+    assert isinstance(normalisation, nn.BatchNorm2d)
+    module.set_submodule(convolution, fuse_conv_bn_eval(layer, normalisation))
+    module.set_submodule(norm, nn.Identity())

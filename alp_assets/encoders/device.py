@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
+    from threadpoolctl import ThreadpoolController
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -69,3 +73,24 @@ def clips_at_a_time(placement: Placement, bytes_per_clip: int) -> int:
         free, _ = torch.cuda.mem_get_info()
         return max(1, min(_GPU_CLIPS, free // 4 // bytes_per_clip))
     return max(1, min(torch.get_num_threads() // _THREADS_PER_CLIP, _CPU_BYTES // bytes_per_clip))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch work in the calling thread alone: for small networks, of which each thread has one clip.
+
+    What several threads share out among them is also rounded otherwise than what one does. OpenMP keeps the number
+    for each calling thread, so nobody else's changes.
+    """
+    import torch
+
+    torch.get_num_threads()  # sets the number where a thread asks for it the first time
+    with _openmp().limit(limits=1):
+        yield
+
+
+@lru_cache(maxsize=1)
+def _openmp() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="openmp")

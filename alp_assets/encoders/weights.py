@@ -30,6 +30,7 @@ from alp_assets.encoders.plans import plan_of
 from alp_assets.errors import AlpError, WeightsMissing
 from alp_assets.files import read_json, replaced_folder, write_json
 from alp_assets.params import PretrainedParams
+from alp_assets.store.base import store_of
 
 FOLDER = "weights"
 HUB_PREFIX = "hf:"
@@ -83,6 +84,7 @@ def find_weights(name: str, params: PretrainedParams, data_root: Path) -> Path |
         return given
     added = [data_root / FOLDER / slug(part) for part in (source, name) if slug(part)]
     for place in added:
+        store_of(data_root).fetch(f"{FOLDER}/{place.name}")
         if (place / CONFIG).is_file():
             return place
     return _cached(source)
@@ -121,6 +123,7 @@ def bring_in(source: str, data_root: Path, name: str | None = None, *, replace: 
         model = _fetch(source, path, incoming)
         found = _tried(incoming, source)
         target = data_root / FOLDER / (name or _NAME_OF.get(found.architecture) or slug(model))
+        store_of(data_root).fetch(f"{FOLDER}/{target.name}")
         there, whole = _hash_there(target)
         if whole and there == found.content_hash:
             return Added(target, already_there=True)
@@ -134,6 +137,7 @@ def bring_in(source: str, data_root: Path, name: str | None = None, *, replace: 
         with replaced_folder(target) as part:
             for file in incoming.iterdir():
                 os.replace(file, part / file.name)
+            store_of(data_root).publish(f"{FOLDER}/{target.name}", part)
     return Added(target, already_there=False)
 
 
@@ -176,11 +180,11 @@ def how_to_get(name: str, params: PretrainedParams, reason: str = "") -> str:
 
 def known_weights(params: PretrainedParams, data_root: Path) -> list[Found]:
     """Every checkpoint at hand: of the data root, the environment, the parameters and the hub's cache."""
-    places = [
-        (path.name, "data root", path)
-        for path in sorted((data_root / FOLDER).glob("*"))
-        if path.is_dir() and not path.name.startswith(".")
-    ]
+    store = store_of(data_root)
+    places = []
+    for name in store.below(FOLDER):
+        store.fetch(f"{FOLDER}/{name}")
+        places.append((name, "data root", data_root / FOLDER / name))
     for name, setting in ENVIRONMENT.items():
         if os.environ.get(setting):
             places.append((name, f"${setting}", Path(os.environ[setting]).expanduser()))

@@ -84,5 +84,5 @@ def load_model(folder: Path) -> StoredModel:
         return StoredModel(engine.restore(load_file(weights), card["settings"]), card)
     except FileNotFoundError as error:
         raise ModelCorrupt(f"{error.filename}: this file of the model is missing. {mend}") from error
-    except (KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError, SafetensorError) as error:
         raise ModelCorrupt(f"{folder}: the model cannot be read ({error!r}). {mend}") from error

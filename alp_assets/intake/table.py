@@ -33,6 +33,7 @@ _HEADER_WITHIN = 20
 _HEADER_NEEDS = 2
 _EXCEL_ROWS = 1_048_576
 _MOST_COLUMNS = 256
+_LONGEST_HEADER = 1_000
 _LONGEST_LINE = 1 << 20
 _LEAST_LATIN, _LEAST_HANGUL = 5, 2
 _SEPARATORS = (",", ";", "\t")
@@ -208,7 +209,7 @@ def _find_header(records: Records) -> _Header | None:
     """The first row with two known headers; failing that, the one with the most; None if all are blank."""
     best: _Header | None = None
     for number, record in enumerate(islice(records, _HEADER_WITHIN), start=1):
-        header = _Header(number, [_header_text(cell) for cell in record])
+        header = _Header(number, [_header_text(cell) for cell in record[:_MOST_COLUMNS]])
         if header.recognised >= _HEADER_NEEDS:
             return header
         if any(header.cells) and (best is None or header.recognised > best.recognised):
@@ -217,6 +218,7 @@ def _find_header(records: Records) -> _Header | None:
 
 
 def _header_text(cell: str) -> str:
+    cell = cell[:_LONGEST_HEADER]
     text = unicodedata.normalize("NFC", cell.translate(dict.fromkeys(map(ord, _INVISIBLE))))
     return " ".join(text.split())
 

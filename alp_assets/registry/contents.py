@@ -10,6 +10,7 @@ from typing import Any
 
 from alp_assets.errors import ModelCorrupt
 from alp_assets.files import read_json, sha256_of
+from alp_assets.store.manifest import MANIFEST_FILE
 
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "model.json"
@@ -30,8 +31,8 @@ def content_hash(folder: Path) -> str:
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file by its name relative to the folder."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    """SHA-256 of every file by its name relative to the folder; a store's manifest is none of the model's."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
 
 

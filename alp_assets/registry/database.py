@@ -21,13 +21,15 @@ FILE = "registry.db"
 _WAIT_S = 120
 _LOCK = 0x414C50  # of PostgreSQL's advisory locks, the one that writers of a registry take
 _WRITES = "alp_writes"
+_DAMAGED = ("malformed", "not a database", "file is encrypted")
 
 
 class Database:
     """One registry's database at its latest revision.
 
     Raises:
-        RegistryRefused: it cannot be reached or opened, or an ALP newer than this one made it.
+        RegistryRefused: it cannot be reached or opened, an ALP newer than this one made it, or it is damaged,
+            which may show as late as when it is read or written.
     """
 
     def __init__(self, url: str, data_root: Path) -> None:
@@ -46,6 +48,8 @@ class Database:
             ) from error
         except (sa.exc.DBAPIError, OSError) as error:
             shown = sa.make_url(url).render_as_string(hide_password=True)
+            if _is_damage(error):
+                raise _damaged(shown, error) from error
             raise RegistryRefused(
                 f"{shown}: the registry cannot be opened ({getattr(error, 'orig', error)})."
             ) from error
@@ -53,13 +57,17 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection that sees one state of the database."""
-        with self._engine.connect() as connection:
+        with _damage_told(self._engine.url), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A connection that alone may write until the block ends; what it wrote stays when that ends well."""
-        with self._engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        with (
+            _damage_told(self._engine.url),
+            self._engine.connect().execution_options(**{_WRITES: True}) as connection,
+            connection.begin(),
+        ):
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             yield connection
@@ -90,6 +98,30 @@ class Database:
                     if "locked" not in str(error) or time.monotonic() > until:
                         raise sa.exc.OperationalError("PRAGMA journal_mode", None, error) from error
             time.sleep(0.05)
+
+
+@contextmanager
+def _damage_told(url: sa.URL) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.DatabaseError as error:
+        if not _is_damage(error):
+            raise
+        raise _damaged(url.render_as_string(hide_password=True), error) from error
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether SQLite says that the file holds something else than it wrote."""
+    return any(words in str(getattr(error, "orig", "")) for words in _DAMAGED)
+
+
+def _damaged(shown: str, error: Exception) -> RegistryRefused:
+    return RegistryRefused(
+        f"{shown}: the registry is damaged ({getattr(error, 'orig', error)}). Put a backup back, for decisions "
+        "about champions, thresholds and labels are in it alone. Without one: move it away, with the files -wal "
+        "and -shm beside it, and run the stages models and scores of each package again, which registers their "
+        "models anew."
+    )
 
 
 @lru_cache(maxsize=32)

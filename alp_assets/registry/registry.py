@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -34,6 +35,8 @@ from alp_assets.registry.records import (
     Version,
 )
 from alp_assets.registry.tables import EVENTS, LABELS, VERSIONS
+from alp_assets.store.base import store_of
+from alp_assets.store.manifest import FolderDamaged
 from schemas.sections import Section
 
 __all__ = ["ModelMissing", "Registry", "RegistryRefused", "content_hash", "verify"]
@@ -53,8 +56,13 @@ class Registry:
     """
 
     def __init__(self, data_root: Path, url: str | None = None) -> None:
-        self._root = data_root
+        self._root, self._store = data_root, store_of(data_root)
         chosen = url or os.environ.get("ALP_REGISTRY_URL")
+        if not chosen and self._store.mirrors:
+            raise RegistryRefused(
+                "ALP_DATA names a bucket, which cannot hold the registry: several machines write to it. Set "
+                "ALP_REGISTRY_URL=postgresql://user@host/database."
+            )
         self._database = Database(chosen or f"sqlite:///{data_root.absolute() / FILE}", data_root)
 
     def register(
@@ -85,11 +93,14 @@ class Registry:
         contents = describe_folder(folder)
         version = contents["version"]
         place = Path("models", section.customer, section.folder, version)
+        if self._store.mirrors:
+            self._keep(folder, place, version)  # the same for whoever does it: nobody need wait for the upload
         with self._database.writing() as connection:
             known = connection.execute(sa.select(VERSIONS).where(VERSIONS.c.version == version)).mappings().first()
             if known and rows.version_of(known, self._root).section != section:
                 raise RegistryRefused(f"{folder}: this is model {known['name']} of another section.")
-            self._keep(folder, place, version)  # one at a time: nobody else may write
+            if not self._store.mirrors:
+                self._keep(folder, place, version)  # one at a time: nobody else may write
             if known:
                 if not known["files"]:  # could not be read when an earlier layout was taken over
                     rows.change(connection, **contents)
@@ -138,7 +149,8 @@ class Registry:
     def get(self, version: str) -> Version:
         """The version of an id or a name; ``ModelMissing`` when there is none."""
         with self._database.reading() as connection:
-            return rows.version_of(rows.find_row(connection, version), self._root)
+            row = rows.find_row(connection, version)
+        return self._fetched(row)
 
     def find(
         self,
@@ -160,7 +172,7 @@ class Registry:
         where = [VERSIONS.c[name] == value for name, value in wanted.items() if value is not None]
         with self._database.reading() as connection:
             found = connection.execute(rows.in_order(sa.select(VERSIONS).where(*where))).mappings()
-            return [rows.version_of(row, self._root) for row in found]
+            return [self._listed(row) for row in found]
 
     def versions(self, section: Section) -> list[Version]:
         """All versions of a section, the champion first, then the newest."""
@@ -172,7 +184,7 @@ class Registry:
         """The version that the section scores with."""
         with self._database.reading() as connection:
             row = rows.champion_row(connection, section)
-        return None if row is None else rows.version_of(row, self._root)
+        return None if row is None else self._fetched(row)
 
     def promote(self, version: str, who: str, why: str) -> Version:
         """Make a version the champion of its section, whatever the policy says.
@@ -201,7 +213,7 @@ class Registry:
             before = rows.champion_before(connection, section)
             if before is None:
                 raise ModelMissing(f"{section}: there was no champion before the present one to go back to.")
-            found = self._version(connection, before)
+            found = self._fetched(rows.find_row(connection, before))
             verify(found)
             self._crown(connection, found, "rolled_back", who, why)
             return self._version(connection, before)
@@ -296,13 +308,24 @@ class Registry:
         with self._database.reading() as connection:
             return rows.latest_labels(connection, customer, package)
 
+    def _listed(self, row: rows.Row) -> Version:
+        """The same where it was never fetched."""
+        return rows.version_of(row, self._root) if (self._root / row["folder"]).is_dir() else self._fetched(row)
+
+    def _fetched(self, row: rows.Row) -> Version:
+        """A version whose files are in the data root, unless they are damaged, which ``verify`` tells."""
+        with suppress(FolderDamaged):
+            self._store.fetch(row["folder"])
+        return rows.version_of(row, self._root)
+
     def _keep(self, folder: Path, place: Path, version: str) -> None:
-        if _is_whole(self._root / place, version):
+        if not self._store.mirrors and _is_whole(self._root / place, version):
             return
         with replaced_folder(self._root / place) as part:
             shutil.copytree(folder, part, dirs_exist_ok=True)
             if content_hash(part) != version:
                 raise ModelCorrupt(f"{folder}: this model was changed while it was registered. Try again.")
+            self._store.publish(place.as_posix(), part)
 
     def _add(
         self, connection: sa.Connection, row: dict[str, Any], section: Section, who: str, origin: str

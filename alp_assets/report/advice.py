@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from alp_assets.report.model import ANOMALY, NORMAL, SectionView
 from alp_assets.report.sentences import broken, more_clips, percent
-from alp_assets.report.words import Words, count_of, known, listed, say
+from alp_assets.report.words import Words, count_of, known, listed, say, say_of
 
 MOST = 5
 """Pieces of advice for a section; nobody follows more at once."""
@@ -27,7 +27,9 @@ def advice(section: SectionView) -> tuple[Words, ...]:
     """What to send next, the most helpful first; empty where nothing is missing."""
     if not section.scored:
         missing = section.why_not in ("no_normals", "too_few_normals")
-        return (say("advice.first_normals", least=max(section.min_normals, 3)),) if missing else ()
+        return (
+            (say_of(section.holds, "advice.first_normals", least=max(section.min_normals, 3)),) if missing else ()
+        )
     return tuple(words for rule in _RULES for words in rule(section))[:MOST]
 
 
@@ -38,7 +40,7 @@ def _broken_promise(section: SectionView) -> Iterator[Words]:
 
 def _missed(section: SectionView) -> Iterator[Words]:
     if section.kpi and section.kpi.status == "not met" and section.kpi.measure != "alarms_per_day":
-        yield say("advice.missed")
+        yield say_of(section.holds, "advice.missed")
 
 
 def _few_target(section: SectionView) -> Iterator[Words]:
@@ -94,7 +96,7 @@ def _noise(section: SectionView) -> Iterator[Words]:
 
 def _variety(section: SectionView) -> Iterator[Words]:
     if section.supply.days == 1:
-        yield say("advice.one_day")
+        yield say_of(section.holds, "advice.one_day")
     values = {name: n for name, n in section.supply.values.items() if not section.signal or name not in _OF_SOUND}
     if empty := [known("column", name) for name, n in values.items() if n == 0]:
         yield say("advice.not_told", columns=listed(empty))

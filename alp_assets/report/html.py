@@ -17,7 +17,7 @@ from alp_assets.report.advice import CLEAR, advice
 from alp_assets.report.findings import Finding, findings
 from alp_assets.report.model import KPI_STATUSES, ClipView, Point, ReportView, SectionView
 from alp_assets.report.waveform import waveforms
-from alp_assets.report.words import Words, count_of, known, same, say
+from alp_assets.report.words import Holds, Words, count_of, count_of_in, known, same, say, say_of
 from schemas.problems import Problem
 from schemas.texts import LANGUAGES, Language
 
@@ -52,6 +52,7 @@ def render_report(view: ReportView, language: Language = "en") -> str:
         "script": _markup(script),
         "script_hash": b64encode(sha256(script.encode()).digest()).decode("ascii"),
         "say": say,
+        "say_of": say_of,
         "count_of": count_of,
         "known": known,
         "said": attribute,
@@ -93,7 +94,7 @@ def _lead(view: ReportView) -> list[Words]:
     tested = sum(len(section.test_decisions) for section in view.sections)
     if tested:
         flagged = sum(section.flagged for section in view.sections)
-        told.append(count_of("lead.flagged", flagged, tested=text.count(tested)))
+        told.append(count_of_in(view.holds, "lead.flagged", flagged, tested=text.count(tested)))
     elif scored:
         told.append(say("lead.no_tests"))
     agreed = Counter(section.kpi.status for section in view.sections if section.kpi)
@@ -177,7 +178,7 @@ def _section_page(
 ) -> _SectionPage:
     anchor, name = f"section-{number}", sentences.machine(section)
     drawn = _thinned(section.points, points)
-    chart = partial(_chart, attribute, name)
+    chart = partial(_chart, attribute, section.holds, name)
     has_scores = len(section.calibration_scores) or len(section.test_scores)
     times = sorted(f"{point.recorded_at:%Y-%m-%d %H:%M}" for point in drawn if point.recorded_at)
     return _SectionPage(
@@ -215,9 +216,15 @@ def _section_page(
 
 
 def _chart(
-    attribute: Callable[..., Markup], machine: Words, draw: Callable[[str], str], key: str, **gaps: str | int
+    attribute: Callable[..., Markup],
+    holds: Holds,
+    machine: Words,
+    draw: Callable[[str], str],
+    key: str,
+    **gaps: str | int,
 ) -> Markup:
-    return _markup(draw(str(attribute("aria-label", say(f"figure.{key}_alt", machine=machine, **gaps)))))
+    said = say_of(holds, f"figure.{key}_alt", machine=machine, **gaps)
+    return _markup(draw(str(attribute("aria-label", said))))
 
 
 def _thinned(points: Sequence[Point], most: int) -> list[Point]:

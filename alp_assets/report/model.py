@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from alp_assets.report.words import Words
+from alp_assets.report.words import Holds, Words
 from schemas.problems import Problem
 
 NORMAL = "normal"
@@ -337,6 +337,11 @@ class SectionView:
         _refuse_unknown(name, "state", tuple(self.states), STATES)
 
     @property
+    def holds(self) -> Holds:
+        """What its recordings hold."""
+        return "signals" if self.signal else "sound"
+
+    @property
     def scored(self) -> bool:
         """Whether this section has a model and scores."""
         return self.state == "scored"
@@ -394,6 +399,12 @@ class ReportView:
     sections: tuple[SectionView, ...]
     parameters: str
     versions: Mapping[str, str]
+
+    @property
+    def holds(self) -> Holds:
+        """What the recordings of its machines hold; without any machine it is taken for sound."""
+        found = {section.holds for section in self.sections} or {"sound"}
+        return found.pop() if len(found) == 1 else "both"
 
 
 def _refuse_unknown(name: str, what: str, words: tuple[str, ...], known: tuple[str, ...]) -> None:

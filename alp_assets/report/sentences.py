@@ -7,7 +7,18 @@ from collections.abc import Mapping
 
 from alp_assets.report.model import ANOMALY, NORMAL, HeardView, KpiView, SectionView
 from alp_assets.report.text import count, number
-from alp_assets.report.words import NOTHING, Words, count_of, joined, known, listed, same, say
+from alp_assets.report.words import (
+    NOTHING,
+    Words,
+    count_of,
+    count_of_in,
+    joined,
+    known,
+    listed,
+    same,
+    say,
+    say_of,
+)
 
 DROPOUT = "dropout"
 
@@ -86,7 +97,7 @@ def extrapolation(section: SectionView) -> Words:
     if section.promise is None or not section.promise.extrapolated or section.threshold is None:
         return NOTHING
     beyond = section.threshold > max(section.calibration_scores, default=math.inf)
-    return say("promise.beyond" if beyond else "promise.tail")
+    return say_of(section.holds, "promise.beyond" if beyond else "promise.tail")
 
 
 def alarm_rule(section: SectionView) -> Words:
@@ -120,7 +131,9 @@ def observed(section: SectionView) -> Words:
         low, high = map(percent, section.observed_interval)
         confidence = percent(section.interval_confidence)
         rate = say("observed.interval", rate=rate, confidence=confidence, low=low, high=high)
-    return joined([count_of("observed.counted", normals, alarms=count(alarms), rate=rate), _kept(section)])
+    return joined(
+        [count_of_in(section.holds, "observed.counted", normals, alarms=count(alarms), rate=rate), _kept(section)]
+    )
 
 
 def broken(section: SectionView) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from html import escape
+from typing import Literal
 
 from schemas.texts import LANGUAGES, Language, read_texts
 
@@ -39,6 +40,9 @@ NOTHING = Words("", "")
 
 Gap = Words | str | int | float
 
+Holds = Literal["sound", "signals", "both"]
+"""What the recordings of a machine or a package hold."""
+
 
 def same(text: str) -> Words:
     """What is written the same in every language: figures, and names that the customer gave."""
@@ -53,6 +57,16 @@ def say(key: str, **gaps: Gap) -> Words:
 def count_of(key: str, number: int, **gaps: Gap) -> Words:
     """The text of a key for so many things: ``one`` or ``many`` of it, with ``{n}`` filled."""
     return say(f"{key}.{'one' if number == 1 else 'many'}", n=f"{number:,}", **gaps)
+
+
+def say_of(holds: Holds, key: str, **gaps: Gap) -> Words:
+    """``say`` in the words for what recordings hold: those under ``signals`` or ``both``, where there are any."""
+    return say(_key_of(holds, key), **gaps)
+
+
+def count_of_in(holds: Holds, key: str, number: int, **gaps: Gap) -> Words:
+    """``count_of`` in the words for what recordings hold."""
+    return count_of(_key_of(holds, key), number, **gaps)
 
 
 def known(table: str, name: str) -> Words:
@@ -75,6 +89,14 @@ def joined(parts: Iterable[Words], between: str = " ") -> Words:
     """What is not empty of several texts, one after the other."""
     items = [part for part in parts if part]
     return Words(between.join(item.en for item in items), between.join(item.ko for item in items))
+
+
+@cache
+def _key_of(holds: Holds, key: str) -> str:
+    found = read_texts(TOPIC, "en").get(holds, {})
+    for part in key.split("."):
+        found = found.get(part, {})
+    return f"{holds}.{key}" if found else key
 
 
 def _fill(key: str, language: Language, gaps: dict[str, Gap]) -> str:

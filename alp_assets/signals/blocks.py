@@ -3,16 +3,18 @@
 ``points.f32`` holds the series one after the other as they were recorded, little-endian float32;
 ``index.jsonl`` has a line for each. A line is written after its points, so a conversion that was killed goes on
 behind the last whole series. Windows are cut when they are read (``windows``).
+
+In memory a series takes 32 bytes in an open store, whatever its length, and a little more while it is written.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -26,6 +28,7 @@ from alp_assets.signals.windows import FloatArray, Integers, Scale, scale_of
 POINTS_FILE, INDEX_FILE = "points.f32", "index.jsonl"
 
 _FLOAT = np.dtype("<f4")
+_NUMBERS: npt.DTypeLike = [("offset", "i8"), ("length", "i8"), ("mean", "f8"), ("deviation", "f8")]
 _FORGET_BYTES = 16 * 2**20
 """After so many bytes mapped, the map's pages are given back, so that memory does not grow with the file."""
 
@@ -59,9 +62,11 @@ class BlockWriter:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        found, size = _whole_lines(folder)
-        self._known = {_key(item) for item in found}
-        self._end = found[-1].offset + found[-1].length if found else 0
+        self._known: set[bytes] = set()
+        self._end = size = 0
+        for series, end in _whole_lines(folder):
+            self._known.add(_key(series.section, series.recording, series.channel))
+            self._end, size = series.offset + series.length, end
         self._points = _at_end(folder / POINTS_FILE, self._end * _FLOAT.itemsize)
         self._index = _at_end(folder / INDEX_FILE, size)
 
@@ -78,7 +83,7 @@ class BlockWriter:
 
     def has(self, section: str, recording: str, channel: str) -> bool:
         """Whether a series is in the store, so that its recording needs no reading."""
-        return (section, recording, channel) in self._known
+        return _key(section, recording, channel) in self._known
 
     def add(self, values: FloatArray, section: str, recording: str, channel: str, label: str = "") -> None:
         """Add the points (n,) of a series; NaN and infinities are kept as they are.
@@ -99,23 +104,29 @@ class BlockWriter:
         self._index.write((json.dumps(asdict(series)) + "\n").encode())
         self._index.flush()
         self._end += len(values)
-        self._known.add(_key(series))
+        self._known.add(_key(section, recording, channel))
 
 
 class BlockStore:
-    """A store to read from; ``series`` may be some of those that it holds. Nothing is loaded but the index."""
+    """A store to read from, or some ``rows`` of its series. Nothing is loaded but the numbers of its index."""
 
-    def __init__(self, folder: Path, series: tuple[Series, ...] | None = None) -> None:
+    def __init__(self, folder: Path, rows: Iterable[int] | None = None) -> None:
         """Open a store.
 
         Raises:
             StoreDamaged: there is none, or it holds fewer points than its index says.
         """
         self.folder = folder
-        self.series = _whole_lines(folder)[0] if series is None else series
+        self._rows = None if rows is None else np.array(list(rows), np.int64)
+        table = np.fromiter((_numbers(item) for item, _ in _whole_lines(folder)), _NUMBERS)
+        table = table if self._rows is None else table[self._rows]
+        self._offsets: Integers = table["offset"].copy()
+        self._scales = np.stack([table["mean"], table["deviation"]], axis=1)
+        self.lengths: Integers = table["length"].copy()
+        """Points of each series (s,)."""
         path = folder / POINTS_FILE
         size = path.stat().st_size if path.is_file() else 0
-        needed = max((item.offset + item.length for item in self.series), default=0) * _FLOAT.itemsize
+        needed = int((self._offsets + self.lengths).max(initial=0)) * _FLOAT.itemsize
         if not needed or size < needed:
             raise StoreDamaged(
                 f"{path}: {size:,} bytes, and {INDEX_FILE} speaks of {needed:,}. "
@@ -127,22 +138,29 @@ class BlockStore:
         self._points = np.frombuffer(self._map, _FLOAT, size // _FLOAT.itemsize)
         self._mapped = 0
 
-    @cached_property
-    def lengths(self) -> Integers:
-        """Points of each series (s,)."""
-        return np.array([item.length for item in self.series], np.int64)
+    @property
+    def series(self) -> tuple[Series, ...]:
+        """All that the index tells of the series, read anew."""
+        found = tuple(item for item, _ in _whole_lines(self.folder))
+        return found if self._rows is None else tuple(found[row] for row in self._rows)
 
     def chosen(self, rows: Iterable[int]) -> BlockStore:
         """The same store with some of its series."""
-        return BlockStore(self.folder, tuple(self.series[row] for row in rows))
+        wanted = np.array(list(rows), np.int64)
+        return BlockStore(self.folder, wanted if self._rows is None else self._rows[wanted])
 
     def read(self, series: int, start: int, length: int) -> npt.NDArray[np.float32]:
         """Points of a series in its own scale, finite (``windows.z_score``); ``IndexError`` beyond its ends."""
-        item = self.series[series]
-        if start < 0 or length < 0 or start + length > item.length:
-            raise IndexError(f"points {start} to {start + length} of a series of {item.length}")
-        first = item.offset + start
-        found = Scale(item.mean, item.deviation).of(self._points[first : first + length])
+        mean, deviation = self._scales[series].tolist()
+        return Scale(mean, deviation).of(self.points(series, start, length))
+
+    def points(self, series: int, start: int, length: int) -> npt.NDArray[np.float32]:
+        """Points of a series as they were recorded, a copy; ``IndexError`` beyond its ends."""
+        whole = int(self.lengths[series])
+        if start < 0 or length < 0 or start + length > whole:
+            raise IndexError(f"points {start} to {start + length} of a series of {whole}")
+        first = int(self._offsets[series]) + start
+        found = self._points[first : first + length].astype(np.float32)
         self._mapped += length * _FLOAT.itemsize + _FAULT_BYTES
         if self._mapped > _FORGET_BYTES:
             self._map.madvise(mmap.MADV_DONTNEED)
@@ -150,25 +168,33 @@ class BlockStore:
         return found
 
 
-def _key(series: Series) -> tuple[str, str, str]:
-    return series.section, series.recording, series.channel
+def _key(section: str, recording: str, channel: str) -> bytes:
+    """What a series is known by, in 16 bytes, however long the names are."""
+    return hashlib.blake2b(json.dumps([section, recording, channel]).encode(), digest_size=16).digest()
 
 
-def _whole_lines(folder: Path) -> tuple[tuple[Series, ...], int]:
-    """The series whose lines are whole, and the bytes of those lines."""
+def _numbers(series: Series) -> tuple[int, int, float, float]:
+    return series.offset, series.length, series.mean, series.deviation
+
+
+def _whole_lines(folder: Path) -> Iterator[tuple[Series, int]]:
+    """The series whose lines are whole, and the bytes of the index up to and with each."""
     path = folder / INDEX_FILE
-    found, size = [], 0
-    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
-        if not line.endswith(b"\n"):
-            break
-        try:
-            found.append(Series(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise StoreDamaged(
-                f"{path}: line {len(found) + 1} cannot be read. Delete the folder and convert again."
-            ) from error
-        size += len(line)
-    return tuple(found), size
+    if not path.is_file():
+        return
+    size = 0
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.endswith(b"\n"):
+                return
+            size += len(line)
+            try:
+                series = Series(**json.loads(line))
+            except (ValueError, TypeError) as error:
+                raise StoreDamaged(
+                    f"{path}: line {number} cannot be read. Delete the folder and convert again."
+                ) from error
+            yield series, size
 
 
 def _at_end(path: Path, size: int) -> BinaryIO:

@@ -5,6 +5,7 @@ Only arrays of numbers are read: neither objects nor functions of a file are tou
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from alp_assets.signals.columns import table_of_columns, table_of_matrix
 from alp_assets.signals.headers import RATE_KEYS, STEP_KEYS, folded
+from alp_assets.signals.mat5 import check_elements
 from alp_assets.signals.recording import MOST_POINTS, SignalUnreadable, Table
 
 _NUMERIC = frozenset(
@@ -41,13 +43,15 @@ def _version_5(stream: BinaryIO) -> Arrays:
     from scipy.io import loadmat, whosmat
 
     try:
+        check_elements(stream)
+        stream.seek(0)
         held = whosmat(stream)
         if sum(int(np.prod(shape, dtype=np.float64)) for _, shape, _ in held) > MOST_POINTS:
             raise SignalUnreadable("signal_too_long", most=MOST_POINTS)
         wanted = [name for name, _, kind in held if kind in _NUMERIC or kind == "struct"]
         stream.seek(0)
         found = loadmat(stream, variable_names=wanted, simplify_cells=True) if wanted else {}
-    except SignalUnreadable:
+    except (SignalUnreadable, MemoryError):
         raise
     except Exception as error:  # SciPy's reader fails in many ways on what is damaged
         raise SignalUnreadable("signal_damaged", container="MAT", detail=str(error)) from error
@@ -75,15 +79,34 @@ def _hdf5(stream: BinaryIO) -> Arrays:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "iuf" and not path.startswith("#"):
             if item.size > MOST_POINTS:
                 raise SignalUnreadable("signal_too_long", most=MOST_POINTS)
+            if item.external or item.is_virtual:  # its numbers would come from any file of this machine
+                raise SignalUnreadable("signal_damaged", container="MAT", detail="its numbers lie in another file")
             if "MATLAB_class" not in item.attrs or item.attrs["MATLAB_class"].decode() in _NUMERIC:
                 arrays[path.rsplit("/", 1)[-1]] = np.asarray(item[()]).T
 
     try:
-        with h5py.File(stream, "r") as file:
+        with _opened_hdf5(stream) as file:
             file.visititems(visit)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except (SignalUnreadable, MemoryError):
+        raise
+    except Exception as error:  # so does HDF5's
         raise SignalUnreadable("signal_damaged", container="MAT", detail=str(error)) from error
     return arrays
+
+
+def _opened_hdf5(stream: BinaryIO) -> Any:
+    """An HDF5 file of a stream, read by HDF5 itself: errors of Python's streams break it in the middle."""
+    import h5py
+
+    try:
+        return h5py.File(f"/dev/fd/{stream.fileno()}", "r", locking=False)
+    except io.UnsupportedOperation:
+        image = stream.read()
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fapl_core(backing_store=False)
+    access.set_file_image(image)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    return h5py.File(h5py.h5f.open(b"recording", h5py.h5f.ACC_RDONLY, fapl=access))
 
 
 def _table(arrays: Arrays) -> Table:

@@ -6,6 +6,7 @@ import codecs
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -207,7 +208,7 @@ def _plain(block: bytes, layout: Layout) -> bytes | None:
         return None
     text = block.replace(b"\r", b"")
     if layout.separator == " ":
-        text = re.sub(rb"[ \t]+", b"\t", re.sub(rb"(?m)^[ \t]+|[ \t]+$", b"", text))
+        text = re.sub(rb"(?m)^\t|\t$", b"", re.sub(rb"[ \t]+", b"\t", text))
     separator = b"\t" if layout.separator == " " else layout.separator.encode()
     if layout.decimal == ",":
         text = text.replace(b",", b".")
@@ -253,7 +254,8 @@ def _value(cell: str, place: int, row: int, layout: Layout) -> float:
     if word in INFINITIES:
         return -np.inf if word.startswith("-") else np.inf
     if place == 0 and layout.kind == "date" and is_moment(cell):
-        return _moment(cell)
+        with suppress(ValueError):  # there is no 31 February
+            return _moment(cell)
     name = layout.names[layout.columns.index(place)] or str(place + 1)
     raise SignalUnreadable("signal_text_in_numbers", row=row, channel=name, value=shortened(cell))
 

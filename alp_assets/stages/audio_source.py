@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from alp_assets.audio.decode import Recording, open_recording
+from alp_assets.audio.decode import Recording, decoded
+from alp_assets.errors import DecodingStopped
+from alp_assets.params import QualityParams
 
 if TYPE_CHECKING:
     from alp_assets.intake.archive import PackageArchive
@@ -18,13 +20,16 @@ _IN_MEMORY = 32 << 20
 
 
 @contextmanager
-def opened(archive: PackageArchive, file: str, scratch: Path) -> Iterator[Recording]:
-    """Open one recording of sound.
+def opened(archive: PackageArchive, file: str, scratch: Path, limits: QualityParams) -> Iterator[Recording]:
+    """Open one recording of sound, in a decoder's process.
 
-    ``AudioUnreadable`` when the zip's entry is damaged or is no audio.
+    ``AudioUnreadable`` when the zip's entry is damaged or is no audio, or decoding was stopped.
     """
-    with streamed(archive, file, scratch) as stream, open_recording(stream) as recording:
-        yield recording
+    try:
+        with streamed(archive, file, scratch) as stream, decoded(stream, limits) as recording:
+            yield recording
+    except DecodingStopped as error:
+        raise DecodingStopped(error.problem, file) from error
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def clips(folder: PackageFolder, params: Params, progress: Progress = silent) ->
 
 def read_clips(folder: PackageFolder) -> pd.DataFrame:
     """The clip manifest, a row for each clip."""
-    table = pd.read_parquet(folder.stage("clips") / CLIPS_FILE)
+    table = pd.read_parquet(folder.file("clips", CLIPS_FILE))
     if "modality" not in table:  # of a version that knew sound alone
         table = table.assign(modality=SOUND, sample_rate_hz=float(SAMPLE_RATE))
     return table
@@ -76,7 +76,7 @@ def read_clips(folder: PackageFolder) -> pd.DataFrame:
 def clip_settings(folder: PackageFolder, *, signals: bool = False) -> dict[str, Any]:
     """The parameters that the clips of sound, or of signals, on disk were cut with."""
     name = SIGNAL_SETTINGS_FILE if signals else SETTINGS_FILE
-    settings: dict[str, Any] = read_json(folder.stage("clips") / name)
+    settings: dict[str, Any] = read_json(folder.file("clips", name))
     return settings
 
 
@@ -85,9 +85,14 @@ def holds_signals(clips: pd.DataFrame) -> pd.Series:
     return clips["modality"] != SOUND
 
 
+def fetched_clip(folder: PackageFolder, path: str) -> Path:
+    """Where a clip of the manifest lies, once all were fetched: ``folder.stage("clips")``."""
+    return folder.path / "clips" / path
+
+
 def clip_path(folder: PackageFolder, path: str) -> Path:
     """Where a clip of the manifest lies."""
-    return folder.stage("clips") / path
+    return folder.file("clips", path)
 
 
 def _accepted(folder: PackageFolder) -> pd.DataFrame:
@@ -114,10 +119,10 @@ def _standardize(
     archive: PackageArchive, record: dict[Hashable, Any], params: Params, part: Path
 ) -> list[dict[Hashable, Any]]:
     if is_signal(record["modality"]):
-        cut = signal_clips(archive, record, params.signals, part)
+        cut = signal_clips(archive, record, params, part)
         return [{**record, **about, **_evaluation({**record, **about})} for about in cut]
     rows = []
-    with opened(archive, record["file"], part) as recording:
+    with opened(archive, record["file"], part, params.quality) as recording:
         single = recording.info.duration_s <= CLIP_SECONDS
         for number, clip in enumerate(standard_clips(recording, params.clips.channel, params.clips.min_seconds)):
             path = f"{AUDIO}/{record['row']:06d}-{number:04d}.wav"

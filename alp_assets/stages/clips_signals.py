@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from alp_assets.params import SignalParams
+from alp_assets.params import Params
 from alp_assets.signals.clean import cut, mended
 from alp_assets.signals.recording import FloatArray
 from alp_assets.signals.roles import ROWS, standard_rows
@@ -21,19 +21,20 @@ FOLDER = "signals"
 
 
 def signal_clips(
-    archive: PackageArchive, record: Mapping[Hashable, Any], params: SignalParams, part: Path
+    archive: PackageArchive, record: Mapping[Hashable, Any], params: Params, part: Path
 ) -> list[dict[Hashable, Any]]:
     """Write the clips of a signal recording, float32 (4, points) without holes, and what differs in their rows.
 
     A remainder that is shorter than a clip is left out. Masked channels are kept; encoders leave them out.
     """
-    recording = read_row(archive, record, part)
+    recording = read_row(archive, record, part, params.quality)
     rate = recording.sample_rate_hz
-    found = cut(mended(standard_rows(recording)[0]), params.clip_points)
+    points = params.signals.clip_points
+    found = cut(mended(standard_rows(recording)[0]), points)
     rows: list[dict[Hashable, Any]] = []
     for number, clip in enumerate(found):
         path = f"{FOLDER}/{record['row']:06d}-{number:04d}.npy"
-        offset_s = number * params.clip_points / rate
+        offset_s = number * points / rate
         np.save(part / path, clip, allow_pickle=False)
         rows.append(
             {
@@ -41,7 +42,7 @@ def signal_clips(
                 "recording": record["relative_path"],
                 "path": path,
                 "offset_s": offset_s,
-                "valid_samples": params.clip_points,
+                "valid_samples": points,
                 "sample_rate_hz": rate,
             }
         )

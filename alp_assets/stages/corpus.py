@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from alp_assets.stages.embeddings import Embedded, read_embeddings, read_mixed
 from alp_assets.stages.feedback import ANOMALY, NORMAL, customer_labels
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.upload import read_receipt
+from alp_assets.stages.window_store import stored
 from schemas.modalities import SOUND
 from schemas.sections import Section
 
@@ -140,10 +142,16 @@ class Shelf:
         found = clips.loc[same, "modality"]
         return str(found.iloc[0]) if len(found) else SOUND
 
-    def gather(self, census: Census, engine: Engine, feature: Feature) -> Corpus:
-        """The normals of a census for an engine: no more than it makes use of, and the extras that it wants."""
+    def gather(self, census: Census, engine: Engine, feature: Feature, place: Path | None = None) -> Corpus:
+        """The normals of a census for an engine: no more than it makes use of, and the extras that it wants.
+
+        With a ``place`` they are put into a window store there, and are read from it.
+        """
         table = census.table.iloc[_rows_within(census.table, engine.max_normals)]
-        normals = self._normals(table, feature, self._extra(census, engine, feature, table))
+        if place is None:
+            normals = self._normals(table, feature, self._extra(census, engine, feature, table))
+        else:
+            normals = _described(self._stored(table, feature, census.section, place), table)
         ids = table["clip_id"].where(table["own"], table["package"] + "/" + table["clip_id"])
         return Corpus(
             normals,
@@ -158,14 +166,30 @@ class Shelf:
         own = self.own(feature).values
         values = np.empty((len(table), *own.shape[1:]), own.dtype)
         for name, rows in table.reset_index(drop=True).groupby("package", sort=False):
-            source = self.folder if name == self.folder.package else self._earlier[str(name)][0]
-            embedded = self._embedded(source, feature)
-            assert isinstance(embedded, Embedded)
+            found = self._values(str(name), feature)
             for place, position in zip(rows.index, rows["position"], strict=True):
-                values[place] = embedded.values[position]
+                values[place] = found[position]
         self._refuse_not_finite(values, table)
-        conditions = {name: table[name].to_numpy(str) for name in CONDITIONS}
-        return Normals(values, table["domain"].to_numpy(str), table["recording"].to_numpy(str), conditions, extra)
+        return _described(values, table, extra)
+
+    def _stored(self, table: pd.DataFrame, feature: Feature, section: Section, place: Path) -> FloatArray:
+        return stored(
+            place,
+            section,
+            (
+                (f"{package}/{clip}", NORMAL, self._values(str(package), feature), int(position))
+                for package, clip, position in zip(
+                    table["package"], table["clip_id"], table["position"], strict=True
+                )
+            ),
+        )
+
+    def _values(self, package: str, feature: Feature) -> FloatArray:
+        """The embeddings of a package of which ``left_out`` says nothing."""
+        source = self.folder if package == self.folder.package else self._earlier[package][0]
+        embedded = self._embedded(source, feature)
+        assert isinstance(embedded, Embedded)
+        return embedded.values
 
     def _refuse_not_finite(self, values: FloatArray, table: pd.DataFrame) -> None:
         bad = [name for name, value in zip(table["clip_id"], values, strict=True) if not np.isfinite(value).all()]
@@ -217,20 +241,26 @@ class Shelf:
         return self._open[key]
 
 
+def _described(values: FloatArray, table: pd.DataFrame, extra: Normals | None = None) -> Normals:
+    """Embeddings (n, ...) as normals, with what the table says of them."""
+    conditions = {name: table[name].to_numpy(str) for name in CONDITIONS}
+    return Normals(values, table["domain"].to_numpy(str), table["recording"].to_numpy(str), conditions, extra)
+
+
 def _earlier_packages(folder: PackageFolder) -> list[PackageFolder]:
     """The customer's packages received before this one that passed their gates, oldest first."""
     received = str(read_receipt(folder)["received_at"])
     found = []
-    for path in sorted(folder.path.parent.iterdir()):
-        if not path.is_dir() or path.name == folder.package or path.name.startswith("."):
+    for other in PackageFolder.of_customer(folder.data_root, folder.customer):
+        if other == folder:
             continue
-        other = PackageFolder(folder.data_root, folder.customer, path.name)
         if other.summary("upload") is None or str(read_receipt(other)["received_at"]) >= received:
             continue
         try:
-            other.require("models")
+            other.passed("models")
         except AlpError:
             continue
+        other.prove("embeddings")
         found.append(other)
     return sorted(found, key=lambda other: str(read_receipt(other)["received_at"]))
 

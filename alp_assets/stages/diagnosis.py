@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alp_assets.audio.decode import AudioInfo, FloatArray, Recording, open_recording
+from alp_assets.audio.decode import AudioInfo, FloatArray, Recording, decoded
 from alp_assets.audio.standardize import CLIP_SECONDS, SAMPLE_RATE, StandardClip, standard_clips
 from alp_assets.decision.persistence import Rule, alarms
 from alp_assets.decision.severity import severity, state
@@ -132,7 +132,7 @@ class Heard:
     def __post_init__(self) -> None:
         self.name = self.name or self.path.name
         try:
-            with self.path.open("rb") as stream, open_recording(stream) as recording:
+            with self.path.open("rb") as stream, decoded(stream, self.params.quality) as recording:
                 self.info = recording.info
                 problems = list(self._problems(recording))
         except AudioUnreadable as error:
@@ -145,7 +145,7 @@ class Heard:
         """The clips of the recording, at least one."""
         if how not in self._cut:
             try:
-                with self.path.open("rb") as stream, open_recording(stream) as recording:
+                with self.path.open("rb") as stream, decoded(stream, self.params.quality) as recording:
                     self._refuse_channel(recording.info, how)
                     self._cut[how] = list(standard_clips(recording, how.channel, how.min_seconds))
             except AudioUnreadable as error:

@@ -8,8 +8,10 @@ where the file system knows holes they take no space.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import shutil
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,31 +22,31 @@ import pandas as pd
 
 from alp_assets.audio.decode import FloatArray
 from alp_assets.audio.standardize import read_clip
-from alp_assets.encoders.base import SERIES, Encoder, Feature, Sound, View, dtype_of
+from alp_assets.encoders.base import SERIES, Encoder, Feature, Sound, View
 from alp_assets.encoders.catalog import make_encoder, resolve_encoder
 from alp_assets.encoders.series import SeriesEncoder
 from alp_assets.engines.base import TARGET
 from alp_assets.engines.selection import features_needed
 from alp_assets.engines.store import features_of_folder
 from alp_assets.errors import ParameterError, StageMissing, WeightsMissing
-from alp_assets.files import read_json, write_json
-from alp_assets.parallel import ordered_map
+from alp_assets.files import read_json, sha256_of, write_json
 from alp_assets.params import Params, SelectionParams
 from alp_assets.progress import Progress, silent
-from alp_assets.stages.clips import clip_path, clip_settings, holds_signals, read_clips
+from alp_assets.stages.clips import CLIPS_FILE as MANIFEST_FILE
+from alp_assets.stages.clips import clip_settings, fetched_clip, holds_signals, read_clips
 from alp_assets.stages.clips_signals import read_signal_clip
 from alp_assets.stages.mixed import mixed_sound, mixtures
 from alp_assets.stages.package import PackageFolder, write_summary
+from alp_assets.stages.shards import Arrays
 from alp_assets.stages.summary import Summary
+from alp_assets.stages.unfinished import unfinished
+from alp_assets.version import code_version
 from schemas.sections import Section
 
 ENCODER_FILE = "encoder.json"
 CLIPS_FILE = "clips.parquet"
 MIXED = "mixed-"
 MIXED_FILE = "mixed.parquet"
-_BATCH = 16
-_HELD_BYTES = 2**30
-"""Embeddings that may wait in memory for their turn on disk."""
 
 
 @dataclass(frozen=True)
@@ -66,38 +68,58 @@ def embeddings(folder: PackageFolder, params: Params, progress: Progress = silen
     encoded once more with that noise mixed in.
     """
     folder.require("embeddings")
+    folder.stage("clips")  # every clip is read, by other processes too
     table = read_clips(folder)
     records = table.to_dict("records")
     signals = holds_signals(table).to_numpy()
     views_of = _views_by_encoder(_features(folder, params))
     mixed = mixtures(table[~signals], params.models.patch_memory) if _any_patches(views_of) else []
     by_id = {str(record["clip_id"]): record for record in records}
-    copies = [partial(mixed_sound, folder, by_id, mixture) for mixture in mixed]
+    copies = {row: partial(mixed_sound, folder, by_id, mixture) for row, mixture in enumerate(mixed)}
     rows_of = {name: np.flatnonzero(signals == (name == SERIES)) for name in views_of}
     clips = sum(len(rows) for rows in rows_of.values())
     count = _Counter(clips + sum(len(copies) * ("patches" in views) for views in views_of.values()), progress)
+    encoders = {name: _encoder(name, params, folder.data_root) for name in views_of}
+    cards = {
+        name: {
+            "name": name,
+            "settings": encoder.settings,
+            "clips": clip_settings(folder, signals=name == SERIES),
+        }
+        for name, encoder in encoders.items()
+    }
+    made_of = {
+        "version": code_version(),
+        "manifest": sha256_of(folder.file("clips", MANIFEST_FILE)),
+        "views": views_of,
+        "cards": cards,
+        "mixed": [asdict(mixture) for mixture in mixed],
+        "shard_clips": params.run.shard_clips,
+    }
     rows = []
-    with folder.publish("embeddings") as part:
+    with folder.publish("embeddings") as part, unfinished(folder, "embeddings", made_of) as work:
+        (done := work / "done").mkdir(exist_ok=True)
         for name, views in views_of.items():
-            encoder = _encoder(name, params, folder.data_root)
+            encoder = encoders[name]
             _refuse_missing_views(encoder, views)
-            place = part / encoder_folder(name)
-            place.mkdir()
+            (place := work / encoder_folder(name)).mkdir(exist_ok=True)
+            again = partial(_encoder, name, params, folder.data_root)
             load = _series if name == SERIES else _sound
             items = {int(row): partial(load, folder, records[row]) for row in rows_of[name]}
-            _encode(place, encoder, views, items, len(table), params.run.threads, count)
+            Arrays(place, done, encoder, again, views, len(table)).fill(items, params.run, count.add)
             table[["clip_id"]].to_parquet(place / CLIPS_FILE, index=False)
             if copies and "patches" in views:
-                numbered = dict(enumerate(copies))
-                _encode(place, encoder, ["patches"], numbered, len(copies), params.run.threads, count, MIXED)
+                mixtures_of = Arrays(place, done, encoder, again, ["patches"], len(copies), MIXED)
+                mixtures_of.fill(copies, params.run, count.add)
                 pd.DataFrame([asdict(mixture) for mixture in mixed]).to_parquet(place / MIXED_FILE, index=False)
-            how = clip_settings(folder, signals=name == SERIES)
-            card = {"name": name, "settings": encoder.settings, "clips": how}
-            write_json(place / ENCODER_FILE, card)
+            write_json(place / ENCODER_FILE, cards[name])
             rows += [
                 {"encoder": name, "view": view, "shape": " x ".join(map(str, encoder.views[view]))}
                 for view in views
             ]
+        shutil.rmtree(done)
+        for name in views_of:
+            os.rename(work / encoder_folder(name), part / encoder_folder(name))
         figures: dict[str, int | float | str] = {
             "clips": len(table),
             "encoder": ", ".join(views_of),
@@ -169,49 +191,13 @@ class _Counter:
         self.progress(self.done, self.total, "clips embedded")
 
 
-def _encode(
-    place: Path,
-    encoder: Encoder | SeriesEncoder,
-    views: Sequence[View],
-    items: Mapping[int, Callable[[], Any]],
-    length: int,
-    threads: int,
-    count: _Counter,
-    prefix: str = "",
-) -> None:
-    """Encode clips in batches into their rows of ``<prefix><view>.npy`` (length, ...), on disk as it grows."""
-    arrays = {
-        view: np.lib.format.open_memmap(
-            place / f"{prefix}{view}.npy",
-            mode="w+",
-            dtype=dtype_of(view, encoder.name),
-            shape=(length, *encoder.views[view]),
-        )
-        for view in views
-    }
-    each = sum(int(np.prod(encoder.views[view])) * dtype_of(view, encoder.name).itemsize for view in views)
-    threads = max(1, min(threads, _HELD_BYTES // (2 * _BATCH * each)))
-    places = list(items)
-    batches = [places[start : start + _BATCH] for start in range(0, len(places), _BATCH)]
-
-    def encode(batch: list[int]) -> dict[View, FloatArray]:
-        return encoder.encode([items[row]() for row in batch], views)
-
-    for batch, found in zip(batches, ordered_map(encode, batches, threads), strict=True):
-        for view, array in arrays.items():
-            array[batch] = found[view]
-        count.add(len(batch))
-    for array in arrays.values():
-        array.flush()
-
-
 def _sound(folder: PackageFolder, record: Mapping[Hashable, Any]) -> Sound:
-    samples = read_clip(clip_path(folder, record["path"]), record["valid_samples"])
+    samples = read_clip(fetched_clip(folder, record["path"]), record["valid_samples"])
     return Sound(samples, record["db_8_10k"], record["db_above_10k"])
 
 
 def _series(folder: PackageFolder, record: Mapping[Hashable, Any]) -> tuple[FloatArray, str]:
-    return read_signal_clip(clip_path(folder, record["path"])), str(record["modality"])
+    return read_signal_clip(fetched_clip(folder, record["path"])), str(record["modality"])
 
 
 def _encoder(name: str, params: Params, data_root: Path) -> Encoder | SeriesEncoder:

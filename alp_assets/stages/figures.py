@@ -20,6 +20,9 @@ from schemas.sections import Section
 ANOMALY = "anomaly"
 FIGURES = ("auc", "auc_source", "auc_target", "pauc", "harmonic_mean")
 
+_NO_MATTER = {"packages", "synth", "run", "web", "notices", "freshness"}
+"""Parameters that no figure depends on."""
+
 
 def section_entry(
     section: Section, serving: Serving, loaded: Loaded, table: pd.DataFrame, params: Params
@@ -83,7 +86,7 @@ def package_metrics(entries: list[dict[str, Any]], table: pd.DataFrame, params: 
             "test_clips": int((table["split"] == "test").sum()),
             "flagged": sum(entry["flagged"] for entry in scored),
         },
-        "parameters": params.model_dump(mode="json", exclude={"packages", "synth", "run", "web"}),
+        "parameters": params.model_dump(mode="json", exclude=_NO_MATTER),
     }
 
 

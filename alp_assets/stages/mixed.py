@@ -14,7 +14,7 @@ from alp_assets.audio.standardize import read_clip
 from alp_assets.encoders.base import Sound
 from alp_assets.engines.patch_memory import support_rows
 from alp_assets.params import PatchMemoryParams
-from alp_assets.stages.clips import clip_path
+from alp_assets.stages.clips import fetched_clip
 from alp_assets.stages.package import PackageFolder
 
 
@@ -49,5 +49,5 @@ def mixtures(table: pd.DataFrame, params: PatchMemoryParams) -> list[Mixture]:
 def mixed_sound(folder: PackageFolder, clips: Mapping[str, Mapping[Hashable, Any]], mixture: Mixture) -> Sound:
     """The sound of a mixture; ``clips`` holds the rows of the manifest by ``clip_id``."""
     rows = (clips[mixture.clip_id], clips[mixture.noise_clip_id])
-    normal, noise = (read_clip(clip_path(folder, row["path"]), row["valid_samples"]) for row in rows)
+    normal, noise = (read_clip(fetched_clip(folder, row["path"]), row["valid_samples"]) for row in rows)
     return Sound(mix_at_snr(normal, noise, mixture.snr_db))

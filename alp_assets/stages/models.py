@@ -8,17 +8,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from alp_assets.audio.standardize import CLIP_SECONDS
-from alp_assets.decision.policy import set_threshold
 from alp_assets.encoders.base import Feature
 from alp_assets.encoders.catalog import resolve_encoder
-from alp_assets.engines.base import SOURCE, TARGET, Engine, Scores
+from alp_assets.engines.base import SOURCE, TARGET, Engine
 from alp_assets.engines.catalog import feature_of, make_engine
 from alp_assets.engines.selection import Choice, Situation, choose_engine, unsuited
-from alp_assets.engines.store import CARD_FILE, SECOND, save_model
+from alp_assets.engines.store import SECOND, save_model
+from alp_assets.engines.time_moe.engine import TimeMoe
 from alp_assets.errors import EngineUnfit, TooFewNormals
 from alp_assets.files import read_json, write_json
 from alp_assets.parallel import ordered_map
@@ -27,9 +26,13 @@ from alp_assets.progress import Progress, silent
 from alp_assets.stages.corpus import Census, Corpus, Shelf
 from alp_assets.stages.hearing import hearing
 from alp_assets.stages.metadata import read_metadata
+from alp_assets.stages.models_gates import earlier_normals, experts_in_use
+from alp_assets.stages.models_threshold import fit_threshold, judged_on_labels, write_threshold
 from alp_assets.stages.package import PackageFolder, write_summary
-from alp_assets.stages.summary import Gate, Summary
+from alp_assets.stages.summary import Summary
+from alp_assets.stages.training import Watch, forget_trainings, keep_metrics, long_training
 from alp_assets.stages.upload import read_receipt
+from alp_assets.stages.validation import unused
 from schemas.modalities import SOUND
 from schemas.sections import Section
 
@@ -66,12 +69,21 @@ class Plan:
 
 
 def models(
-    folder: PackageFolder, params: Params, progress: Progress = silent, *, name: str = "", who: str = "alp"
+    folder: PackageFolder,
+    params: Params,
+    progress: Progress = silent,
+    *,
+    name: str = "",
+    who: str = "alp",
+    watch: Watch | None = None,
 ) -> Summary:
     """Fit, calibrate and register every section, several at a time.
 
     A section without normals in this package, or with too few in all, gets a plan that says so and no
     model; its champion may still score it. ``name`` is what the model of a package of one section is called.
+
+    A training of hours keeps its state outside the stage's folder (``training``): a run that was killed goes on
+    there when it is started again, and ``watch`` is told of every heartbeat as it comes.
     """
     from alp_assets.registry.registry import Registry
 
@@ -82,12 +94,13 @@ def models(
     with folder.publish("models") as part:
 
         def fit(section: Section) -> Plan:
-            return _SectionFit(shelf, section, params, part / section.folder).run()
+            return _SectionFit(shelf, section, params, part / section.folder, watch).run()
 
         for plan in ordered_map(fit, sections, params.run.threads):
             plans.append(plan)
             progress(len(plans), len(sections), "sections fitted")
         summary = write_summary(part, _summary(plans, part, sections))
+    forget_trainings(folder)
     registry = Registry(folder.data_root)
     received = str(read_receipt(folder)["received_at"])
     for section, plan in zip(sections, plans, strict=True):
@@ -135,8 +148,11 @@ def read_threshold(folder: Path) -> dict[str, Any]:
 class _SectionFit:
     """One section from its normals to a model folder."""
 
-    def __init__(self, shelf: Shelf, section: Section, params: Params, place: Path) -> None:
+    def __init__(
+        self, shelf: Shelf, section: Section, params: Params, place: Path, watch: Watch | None = None
+    ) -> None:
         self.shelf, self.section, self.params, self.place = shelf, section, params, place
+        self.watch = watch
         self.encoder = resolve_encoder(params.embeddings, shelf.folder.data_root)
 
     def run(self) -> Plan:
@@ -150,12 +166,15 @@ class _SectionFit:
             packages = self._fit(census, choice.engine, choice.feature, self.place)
         except EngineUnfit as error:
             name, problem = "", str(error)
+        left = f"Left out: {'; '.join(left_out)}" if left_out else ""
+        engines = {name, *self.params.models.second_opinions}
+        idle = unused(self.shelf.clips, self.section, engines) if name else ""
         plan = Plan(
             section=str(self.section),
             engine=name,
             letter=choice.engine.letter if name else "",
             encoder=choice.feature.encoder,
-            reason=". Left out: ".join([problem or choice.reason, *(["; ".join(left_out)] if left_out else [])]),
+            reason=". ".join(filter(None, [problem or choice.reason, left, idle])),
             source_normals=census.count(SOURCE),
             target_normals=census.count(TARGET),
             packages=packages,
@@ -197,14 +216,21 @@ class _SectionFit:
 
     def _fit(self, census: Census, engine: Engine, feature: Feature, place: Path) -> list[str]:
         """Fit and calibrate an engine into a folder; the packages that it learnt from."""
-        corpus = self.shelf.gather(census, engine, feature)
+        if isinstance(engine, TimeMoe):
+            engine, corpus = long_training(self.shelf, census, engine, feature, self.params.decision, self.watch)
+        else:
+            corpus = self.shelf.gather(census, engine, feature)
         model = engine.fit(corpus.normals)
         scores = engine.calibrate(corpus.normals)
-        value = self._save_threshold(place, corpus, scores, self._clip_seconds(census))
+        threshold = fit_threshold(corpus, scores, self.params.decision, self._clip_seconds(census))
+        if isinstance(engine, TimeMoe):
+            threshold = judged_on_labels(place, engine, model, threshold, corpus, scores)
+            keep_metrics(engine, place)
+        write_threshold(place / THRESHOLD_FILE, threshold, corpus, scores)
         card = {**self._card(corpus), **self._signal_card(census)}
         save_model(place, model, engine.name, card, beside=[THRESHOLD_FILE])
         if self.params.sensitivity.enabled and place == self.place and census.modality == SOUND:
-            heard = hearing(self.shelf, corpus, engine, feature, value, self.params)
+            heard = hearing(self.shelf, corpus, engine, feature, threshold.value, self.params)
             write_json(place / SENSITIVITY_FILE, heard)
         return corpus.packages
 
@@ -263,25 +289,6 @@ class _SectionFit:
             return CLIP_SECONDS
         return self.params.signals.clip_points / census.sample_rate_hz
 
-    def _save_threshold(self, place: Path, corpus: Corpus, scores: Scores, clip_seconds: float) -> float:
-        """Set the threshold from the normals that got a calibration score; its value."""
-        got = np.isfinite(scores)
-        if not got.any():
-            raise EngineUnfit("its scores of the normals are not numbers. Choose other settings of the engine.")
-        domains, recordings = corpus.normals.domains[got], corpus.normals.recordings[got]
-        by_domain = {name: scores[got][domains == name] for name in (SOURCE, TARGET)}
-        counts = {name: len(set(recordings[domains == name].tolist())) for name in by_domain}
-        threshold = set_threshold(by_domain, self.params.decision, counts, clip_seconds)
-        calibration = [
-            {"clip_id": clip, "domain": str(domain), "score": float(score), "own": bool(own)}
-            for clip, domain, score, own in zip(
-                corpus.clip_ids, corpus.normals.domains, scores, corpus.own, strict=True
-            )
-            if np.isfinite(score)
-        ]
-        write_json(place / THRESHOLD_FILE, {**asdict(threshold), "calibration": calibration})
-        return threshold.value
-
 
 def _summary(plans: list[Plan], part: Path, sections: list[Section]) -> Summary:
     rows = []
@@ -309,7 +316,7 @@ def _summary(plans: list[Plan], part: Path, sections: list[Section]) -> Summary:
         "without_model": len(plans) - fitted,
         "normals": sum(plan.source_normals + plan.target_normals for plan in plans),
     }
-    gates = (_earlier_normals(plans), _experts_in_use(plans, part, sections))
+    gates = (earlier_normals(plans), experts_in_use(plans, part, sections))
     return Summary("models", figures, gates, {"sections": pd.DataFrame(rows)})
 
 
@@ -319,33 +326,3 @@ def _rule(threshold: dict[str, Any]) -> str:
     rule = threshold["persistence"]
     words = f"{rule[0]} of {rule[1]} clips" if rule else "every clip above"
     return f"{words}, extrapolated" if threshold["extrapolated"] else words
-
-
-def _experts_in_use(plans: list[Plan], part: Path, sections: list[Section]) -> Gate:
-    """Whether a network with experts made use of all of them; one that gets nothing to learn stays as it began."""
-    idle, trained = {}, 0
-    for plan, section in zip(plans, sections, strict=True):
-        card = read_json(part / section.folder / CARD_FILE) if plan.engine else {}
-        training = card.get("settings", {}).get("training", {})
-        if "collapsed_experts" in training:
-            trained += 1
-            if training["collapsed_experts"]:
-                idle[plan.section] = len(training["collapsed_experts"])
-    figures: dict[str, int | float | str] = {"trained": trained, "collapsed": sum(idle.values())}
-    if not idle:
-        text = "All experts of Time-MoE are in use." if trained else "No network with experts was trained."
-        return Gate("experts_in_use", "passed", text, figures)
-    named = "; ".join(f"{name}: {count}" for name, count in idle.items())
-    text = f"Experts of Time-MoE that hardly anything goes to: {named}. Train longer, or begin with another seed."
-    return Gate("experts_in_use", "warned", text, figures)
-
-
-def _earlier_normals(plans: list[Plan]) -> Gate:
-    """Whether the normals of the customer's earlier packages could be used."""
-    left = {plan.section: plan.left_out for plan in plans if plan.left_out}
-    figures: dict[str, int | float | str] = {"sections": len(plans), "without_earlier": len(left)}
-    if not left:
-        return Gate("earlier_normals", "passed", "No normals of earlier packages were left out.", figures)
-    named = "; ".join(f"{name} without those of {', '.join(reasons)}" for name, reasons in left.items())
-    text = f"Normals of earlier packages were left out: {named}. Then run the stage models of this package again."
-    return Gate("earlier_normals", "warned", text, figures)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from alp_assets.audio.decode import AudioInfo, FloatArray, Recording
+from alp_assets.audio.decode import AudioInfo, FloatArray, Recording, warm
 from alp_assets.audio.measure import Measures
 from alp_assets.audio.profile import PROFILE_SIZE
 from alp_assets.audio.sameness import excerpt
@@ -86,6 +86,8 @@ def quality(
 
     folder.require("quality")
     metadata = read_metadata(folder)
+    if not metadata["modality"].map(is_signal).all():
+        warm(params.quality, min(params.run.threads, len(metadata)))
     archive_file = folder.stage("upload") / ARCHIVE_FILE
     with folder.publish("quality") as part, open_archive(archive_file, params.upload) as archive:
         rows: list[dict[Hashable, object]] = []
@@ -102,7 +104,7 @@ def quality(
         entries = dict(zip(table["recording"], table["file"], strict=True))
 
         def listen(name: str) -> FloatArray:
-            with opened(archive, entries[name], part) as recording:
+            with opened(archive, entries[name], part, params.quality) as recording:
                 return excerpt(recording, params.clips.channel)
 
         heard = compare(table, metadata, profiles, params.quality, listen)
@@ -118,7 +120,8 @@ def quality(
             from schemas.expectations import write_data_docs
 
             received = datetime.fromisoformat(str(read_receipt(folder)["received_at"]))
-            write_data_docs(table, params.quality.model_dump(), part / DATA_DOCS, received)
+            limits = (params.quality.model_dump(), params.signals.model_dump())
+            write_data_docs(table, limits[0], part / DATA_DOCS, received, signals, limits[1])
         return write_summary(part, _summary(table, drifts, unlike))
 
 
@@ -179,7 +182,7 @@ def _measured(archive: PackageArchive, table: pd.DataFrame, params: Params, scra
 def _examine(archive: PackageArchive, job: _Job, params: Params, scratch: Path) -> _Measured:
     unnamed = unnamed_signal(job.about)
     if is_signal(job.about["modality"]):
-        signal = examine(archive, job.about, params.signals, scratch)
+        signal = examine(archive, job.about, params, scratch)
         problems, found = signal.problems, _Measured(_NOTHING | signal.cells, _no_profile(), signal.channels)
     elif unnamed:
         problems, found = [unnamed], _Measured(_NOTHING, _no_profile())
@@ -194,7 +197,7 @@ def _examine_sound(
     archive: PackageArchive, job: _Job, params: Params, scratch: Path
 ) -> tuple[list[Problem], _Measured]:
     try:
-        with opened(archive, job.file, scratch) as recording:
+        with opened(archive, job.file, scratch, params.quality) as recording:
             return _judged(recording, job.file, params)
     except AudioUnreadable as error:
         return [unreadable(error)], _Measured(_NOTHING, _no_profile())

@@ -9,12 +9,11 @@ import numpy as np
 
 from alp_assets.audio.profile import PROFILE_SIZE
 from alp_assets.errors import AlpError
-from alp_assets.files import read_json
 from alp_assets.params import QualityParams
 from alp_assets.stages.metadata import read_metadata
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.quality_heard import PLACE, Heard, Rows, distances_to, heard_of, spread
-from alp_assets.stages.upload import RECEIPT_FILE, read_receipt
+from alp_assets.stages.upload import read_receipt
 from schemas.problems import Problem
 
 QUALITY_FILE = "quality.parquet"
@@ -76,25 +75,21 @@ def _away(heard: Heard, rows: Rows, earlier: list[Heard], limits: QualityParams)
 
 def _earlier(folder: PackageFolder, history: Path) -> Iterator[Heard]:
     """What the customer's packages received before this one hold; those without profiles are passed over."""
-    place = PackageFolder(history, folder.customer, folder.package).path.parent
     received = str(read_receipt(folder)["received_at"])
-    for path in sorted(place.iterdir()) if place.is_dir() else []:
-        if path == PackageFolder(history, folder.customer, folder.package).path or path.name.startswith("."):
-            continue
-        if (found := _heard_before(path, received)) is not None:
+    for other in PackageFolder.of_customer(history, folder.customer):
+        if other.package != folder.package and (found := _heard_before(other, received)) is not None:
             yield found
 
 
-def _heard_before(path: Path, received: str) -> Heard | None:
+def _heard_before(other: PackageFolder, received: str) -> Heard | None:
     import pandas as pd
 
     try:
-        if str(read_json(path / "upload" / RECEIPT_FILE)["received_at"]) >= received:
+        if str(read_receipt(other)["received_at"]) >= received:
             return None
-        other = PackageFolder(path.parents[2], path.parent.name, path.name)
-        other.require("clips")
-        table = pd.read_parquet(path / "quality" / QUALITY_FILE)
-        profiles = np.load(path / "quality" / PROFILES_FILE, allow_pickle=False)
+        other.passed("clips")
+        table = pd.read_parquet(other.file("quality", QUALITY_FILE))
+        profiles = np.load(other.file("quality", PROFILES_FILE), allow_pickle=False)
         if profiles.shape != (len(table), PROFILE_SIZE) or not {"verdict", "row"} <= set(table.columns):
             return None
         return heard_of(table, read_metadata(other), profiles)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from alp_assets.errors import AudioUnreadable
-from alp_assets.params import SignalParams
+from alp_assets.params import Params, SignalParams
 from alp_assets.signals.measure import SignalMeasures, measure
 from alp_assets.signals.recording import SignalRecording, SignalUnreadable
 from alp_assets.signals.verdict import Limits, differing_rates, judge
@@ -52,19 +52,22 @@ def unnamed_signal(row: Mapping[Hashable, Any]) -> Problem | None:
     return None if told else Problem("error", "signal_modality_missing")
 
 
-def examine(
-    archive: PackageArchive, row: Mapping[Hashable, Any], params: SignalParams, scratch: Path
-) -> SignalFound:
+def examine(archive: PackageArchive, row: Mapping[Hashable, Any], params: Params, scratch: Path) -> SignalFound:
     """Read, measure and judge the recording of a row of the metadata."""
     try:
-        recording = read_row(archive, row, scratch)
+        recording = read_row(archive, row, scratch, params.quality)
     except SignalUnreadable as error:
         return SignalFound([error.problem], {}, [])
     except AudioUnreadable as error:
         return SignalFound([unreadable(error)], {}, [])
+    return examined(recording, row, params)
+
+
+def examined(recording: SignalRecording, row: Mapping[Hashable, Any], params: Params) -> SignalFound:
+    """Measure and judge a recording that was read."""
     measured = measure(recording)
     learned = row["split"] == "train"
-    judged = judge(recording, measured, limits_of(params), learned=learned, modality=str(row["modality"]))
+    judged = judge(recording, measured, limits_of(params.signals), learned=learned, modality=str(row["modality"]))
     return SignalFound(list(judged), _form(recording), _channels(recording, measured, row))
 
 

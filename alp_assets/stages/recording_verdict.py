@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from alp_assets.audio.decode import AudioInfo, Recording
 from alp_assets.audio.measure import Measures, measure
-from alp_assets.errors import AudioUnreadable
+from alp_assets.errors import AudioUnreadable, DecodingStopped
 from alp_assets.params import Params, QualityParams
 from alp_assets.stages.stereo import Overheard
 from schemas.problems import Problem, Severity
@@ -92,6 +92,8 @@ def two_microphones(channel: int | str) -> Problem:
 
 def unreadable(error: AudioUnreadable) -> Problem:
     """The problem of a recording that cannot be decoded, with the reason as far as it has words of its own."""
+    if isinstance(error, DecodingStopped):
+        return error.problem
     text = str(error)
     for key, phrase in sorted(_phrases(), key=lambda item: -len(item[1])):
         if match := re.search(re.escape(phrase) + r"(?: \((?P<detail>.*)\))?$", text, re.DOTALL):

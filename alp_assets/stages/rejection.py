@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -45,7 +44,7 @@ def reject(folder: PackageFolder) -> list[str]:
 
 def withdraw(folder: PackageFolder) -> None:
     """Take back a rejection, because the package got through."""
-    shutil.rmtree(folder.stage(REJECTED), ignore_errors=True)
+    folder.withdraw(REJECTED)
 
 
 def failed_gates(folder: PackageFolder) -> list[str]:

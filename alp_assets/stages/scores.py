@@ -32,6 +32,7 @@ from alp_assets.stages.models import package_sections, read_plan
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.serving import load_serving, score_clips, serving_model
 from alp_assets.stages.summary import Summary
+from alp_assets.stages.validation import UNSCORED
 from alp_assets.stages.verdicts import false_alarm_promise, kpi_met, scores_complete
 from schemas.sections import Section
 
@@ -148,7 +149,7 @@ def _score_section(folder: PackageFolder, section: Section, clips: pd.DataFrame,
     chosen = clips[
         (clips["machine_type"] == section.machine_type)
         & (clips["section_id"] == section.section_id)
-        & (clips["split"] != "supplemental")
+        & ~clips["split"].isin(UNSCORED)
     ]
     try:
         serving = serving_model(folder, section)

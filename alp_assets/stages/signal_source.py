@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from alp_assets.signals.read import read_signal
+from alp_assets.errors import DecodingStopped
+from alp_assets.params import QualityParams
+from alp_assets.signals.decode import decoded_signal
 from alp_assets.signals.recording import SignalRecording
 from alp_assets.stages.audio_source import streamed
 
@@ -22,19 +24,25 @@ TEXT_FILES = (".txt", ".tsv", ".dat", ".asc")
 """Endings of text, which under ``signals/`` is a signal."""
 
 
-def read_row(archive: PackageArchive, row: Mapping[Hashable, Any], scratch: Path) -> SignalRecording:
-    """The recording of a row of the metadata.
+def read_row(
+    archive: PackageArchive, row: Mapping[Hashable, Any], scratch: Path, limits: QualityParams
+) -> SignalRecording:
+    """The recording of a row of the metadata, read in a decoder's process.
 
     Raises:
         SignalUnreadable: why it cannot be used, and what to do.
-        AudioUnreadable: its entry in the zip is damaged.
+        AudioUnreadable: its entry in the zip is damaged, or reading was stopped.
     """
     rate, channels = row["sample_rate_hz"], row["channels"]
-    with streamed(archive, str(row["file"]), scratch) as stream:
-        return read_signal(
-            stream,
-            str(row["file"]),
-            modality=str(row["modality"]),
-            sample_rate_hz=float(rate) if rate is not None and np.isfinite(rate) else None,
-            channels=channels if isinstance(channels, str) else "",
-        )
+    try:
+        with streamed(archive, str(row["file"]), scratch) as stream:
+            return decoded_signal(
+                stream,
+                str(row["file"]),
+                limits,
+                modality=str(row["modality"]),
+                sample_rate_hz=float(rate) if rate is not None and np.isfinite(rate) else None,
+                channels=channels if isinstance(channels, str) else "",
+            )
+    except DecodingStopped as error:
+        raise DecodingStopped(error.problem, str(row["file"])) from error

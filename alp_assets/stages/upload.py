@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
-from alp_assets.errors import AlpError, UploadConflict
+from alp_assets.errors import AlpError, StageDamaged, UploadConflict
 from alp_assets.files import read_json, sha256_of, write_json
 from alp_assets.params import Params
 from alp_assets.progress import Progress, silent
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.summary import Summary
+from alp_assets.store.manifest import FolderDamaged, read_manifest
 
 ARCHIVE_FILE = "package.zip"
 RECEIPT_FILE = "receipt.json"
 _CHUNK = 4 << 20
+_TRIES = 3
+
+Receipt = dict[str, str | int]
 
 
 def upload(
@@ -30,33 +37,64 @@ def upload(
 
     ``archive`` is the zip, by default the package's place in the inbox. The same bytes again are
     recognised and change nothing; other bytes under the name of a package that is here raise
-    ``UploadConflict``. Without an archive the one that was kept before is checked.
+    ``UploadConflict``. An upload that was damaged since is mended by the same bytes. Without an archive the
+    one that was kept before is checked.
     """
-    kept = folder.stage("upload")
-    given = archive or folder.inbox
+    given, here = archive or folder.fetch_inbox(), folder.has("upload")
     if given.is_dir():
         raise AlpError(f"{given}: this is a folder. Zip it and give the zip.")
     if not given.is_file():
-        if archive is None and (kept / RECEIPT_FILE).is_file():
-            return _again(folder, sha256_of(kept / ARCHIVE_FILE))
-        raise AlpError(f"{given}: no such file. Put the package's zip there, or name the right one.")
-    if (kept / RECEIPT_FILE).is_file():
-        return _again(folder, sha256_of(given))
+        if archive is not None or not here:
+            raise AlpError(f"{given}: no such file. Put the package's zip there, or name the right one.")
+        kept = folder.stage("upload")
+        folder.prove("upload")
+        return _again(folder, sha256_of(kept / ARCHIVE_FILE))
+    receipt: Receipt = {}
+    if here:
+        sent = sha256_of(given)
+        try:
+            folder.stage("upload")
+            folder.prove("upload")
+            return _again(folder, sent)
+        except StageDamaged:
+            receipt = _left_of_receipt(folder, sent)
     with folder.publish("upload") as part:
         sha256, size = _copy(given, part / ARCHIVE_FILE, progress)
-        receipt = {
-            "sha256": sha256,
-            "bytes": size,
-            "received_at": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "original_name": original_name or given.name,
-        }
+        if receipt.get("sha256") != sha256:
+            receipt = _receipt(sha256, size, original_name or given.name)
         write_json(part / RECEIPT_FILE, receipt)
         return write_summary(part, _summary(sha256, size))
 
 
-def read_receipt(folder: PackageFolder) -> dict[str, str | int]:
+def read_receipt(folder: PackageFolder) -> Receipt:
     """The receipt of a package that has been uploaded."""
-    receipt: dict[str, str | int] = read_json(folder.stage("upload") / RECEIPT_FILE)
+    receipt: Receipt = read_json(folder.file("upload", RECEIPT_FILE))
+    return receipt
+
+
+def _receipt(sha256: str, size: int, name: str) -> Receipt:
+    received = datetime.now(UTC).isoformat(timespec="microseconds")
+    return {"sha256": sha256, "bytes": size, "received_at": received, "original_name": name}
+
+
+def _left_of_receipt(folder: PackageFolder, sent: str) -> Receipt:
+    """The receipt of a damaged upload, empty when that is damaged too.
+
+    ``UploadConflict`` when neither it nor the manifest knows the bytes that are sent again.
+    """
+    receipt: Receipt = {}
+    known = set()
+    with suppress(OSError, ValueError, FolderDamaged):
+        manifest = read_manifest(folder.path / "upload")
+        known |= {manifest.files[ARCHIVE_FILE].sha256} if manifest else set()
+    with suppress(OSError, ValueError, AlpError):
+        receipt = read_receipt(folder)
+        known.add(str(receipt["sha256"]))
+    if known and sent not in known:
+        raise UploadConflict(
+            f"{folder.key}: the upload that was kept is damaged, and this is another zip (SHA-256 {sent[:12]}…). "
+            "Send the same zip again, or this one under a new package name."
+        )
     return receipt
 
 
@@ -76,12 +114,27 @@ def _summary(sha256: str, size: int) -> Summary:
 
 
 def _copy(source: Path, target: Path, progress: Progress) -> tuple[str, int]:
-    """Copy while hashing, so that the receipt speaks of the bytes that were kept."""
-    digest, done, total = hashlib.sha256(), 0, source.stat().st_size
-    with source.open("rb") as reader, target.open("xb") as writer:
-        while chunk := reader.read(_CHUNK):
-            digest.update(chunk)
-            writer.write(chunk)
-            done += len(chunk)
-            progress(done, total, "bytes")
-    return digest.hexdigest(), done
+    """Copy while hashing, so that the receipt speaks of the bytes that were kept.
+
+    A file that is written to meanwhile is read anew: what was read may be half of one zip and half of another.
+    """
+    for _ in range(_TRIES):
+        with source.open("rb") as reader, target.open("wb") as writer:
+            before = _state(reader)
+            digest, done = hashlib.sha256(), 0
+            while chunk := reader.read(_CHUNK):
+                digest.update(chunk)
+                writer.write(chunk)
+                done += len(chunk)
+                progress(done, max(done, before[0]), "bytes")
+            if _state(reader) == before and done == before[0]:
+                return digest.hexdigest(), done
+    raise AlpError(
+        f"{source}: was written to while it was read, {_TRIES} times, so that nothing of it was kept. Copy it to "
+        "the end and give it again; in the inbox it is taken again by itself."
+    )
+
+
+def _state(reader: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(reader.fileno())
+    return status.st_size, status.st_mtime_ns

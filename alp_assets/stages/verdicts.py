@@ -9,6 +9,7 @@ import pandas as pd
 
 from alp_assets.decision.kpi import Status
 from alp_assets.stages.summary import Gate
+from alp_assets.stages.validation import UNSCORED
 
 
 def scores_complete(table: pd.DataFrame, metrics: dict[str, Any], clips: pd.DataFrame) -> Gate:
@@ -18,7 +19,7 @@ def scores_complete(table: pd.DataFrame, metrics: dict[str, Any], clips: pd.Data
     """
     not_finite = int((~np.isfinite(table["score"])).sum())
     left = {entry["section"]: entry for entry in metrics["sections"] if entry["state"] == "cannot_score"}
-    expected = int((clips["split"] != "supplemental").sum()) - sum(entry["clips"] for entry in left.values())
+    expected = int((~clips["split"].isin(UNSCORED)).sum()) - sum(entry["clips"] for entry in left.values())
     figures = {
         "clips": len(table),
         "not_finite": not_finite,

@@ -7,6 +7,7 @@ Each component describes ranges; its ``draw`` makes the part of one physical mac
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -15,10 +16,10 @@ from alp_assets.synth.shapes import (
     Clock,
     Signal,
     Slope,
+    add_copies,
     gain_of,
     noise,
     one_turn,
-    place,
     ringing,
     turn_cosine,
     turn_shares,
@@ -228,7 +229,7 @@ class Blows:
 
     def add_to(self, out: Signal, run: Run) -> None:
         """Let them sound."""
-        kernel = ringing(np.random.default_rng(self.kernel_seed), run.sample_rate_hz, self.ring_hz, self.decay_s)
+        kernel = _struck(self.kernel_seed, run.sample_rate_hz, self.ring_hz, self.decay_s)
         first, last = ((run.cycles[edge] - self.at) * self.per_cycle for edge in (0, -1))
         counts = np.arange(np.ceil(first), np.floor(last) + 1.0)
         if self.jitter:
@@ -238,7 +239,7 @@ class Blows:
         levels_db = run.rng.normal(0.0, self.spread_db, len(starts))
         gains = run.tone_gain * self.gain * _today(run.rng) * 10.0 ** (levels_db / 20.0)
         gains *= 1.0 + self.depth * np.cos(2.0 * np.pi * turned)
-        out += place(run.n, kernel, starts, gains)
+        add_copies(out, kernel, starts, gains)
 
 
 @dataclass(frozen=True)
@@ -292,13 +293,13 @@ class Hum:
             for k, amplitude in enumerate(self.amplitudes, 1)
             if 2 * k * supply_hz < REACH * run.sample_rate_hz
         }
-        hum = self._steady(run, supply_hz).read(one_turn(sounding))
+        hum = self._steady(run, supply_hz).read(_kept_turn(tuple(sounding.items())))
         pole_pass = self._steady(run, 2.0 * run.slip * supply_hz).near(turn_cosine(1))
         pole_pass *= self.swell
         pole_pass += 1.0
         if self.slots and self.slots * run.shaft_hz + 2.0 * supply_hz < REACH * run.sample_rate_hz:
-            slots = run.clock.read(one_turn({self.slots: np.sqrt(2.0) * self.slot_gain}))
-            slots *= hum + 0.5
+            slots = run.clock.read(_kept_turn(((self.slots, np.sqrt(2.0) * self.slot_gain),)))
+            slots *= hum + np.float32(0.5)
             hum *= self.gain
             hum += slots
         else:
@@ -422,16 +423,25 @@ class Cavitation:
 def unsteady(run: Run, gain: float, share: float = 1.0) -> Signal:
     """A gain (n,) that wanders: no machine runs evenly, and some recordings are less even than others."""
     depth = gain * share * float(np.exp(run.rng.uniform(*np.log(_UNSTEADY))))
-    curve = wander(run.rng, run.n, run.sample_rate_hz, rate_hz=3.0)
-    curve *= depth
-    curve += gain
-    return curve
+    return wander(run.rng, run.n, run.sample_rate_hz, 3.0, depth, gain)
 
 
 def today(rng: np.random.Generator, count: int) -> Signal:
     """Amplitude factors (count,) by which tones differ from recording to recording."""
     factors: Signal = 10.0 ** (rng.normal(0.0, _VARIATION_DB, count) / 20.0)
     return factors
+
+
+@lru_cache(maxsize=64)
+def _struck(seed: int, sample_rate_hz: int, ring_hz: tuple[float, ...], decay_s: float) -> Signal:
+    """The ringing of one machine's body, which all its recordings share; not to be written to."""
+    return ringing(np.random.default_rng(seed), sample_rate_hz, ring_hz, decay_s)
+
+
+@lru_cache(maxsize=64)
+def _kept_turn(harmonics: tuple[tuple[int, complex], ...]) -> Signal:
+    """``one_turn`` of harmonics that all recordings of a machine share; not to be written to."""
+    return one_turn(dict(harmonics))
 
 
 def _today(rng: np.random.Generator) -> float:

@@ -1,6 +1,6 @@
 """The synthetic customer: machine recordings and their table, from a few numbers.
 
-The same ``SynthSpec`` gives the same bytes, however many threads make them.
+The same ``SynthSpec`` gives the same bytes, however many threads or processes make them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import shutil
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from alp_assets.errors import ParameterError
 from alp_assets.files import sha256_of
-from alp_assets.parallel import ordered_map
+from alp_assets.parallel import ordered_map, process_map
 from alp_assets.progress import Progress, silent
 from alp_assets.synth.forms import write_form
 from alp_assets.synth.recordings import Recording, record, tasks
@@ -22,6 +23,9 @@ from alp_assets.synth.shapes import keep_freed_memory
 from alp_assets.synth.spec import FULL_SHAPE, SynthSpec, scaled, spec_from
 
 __all__ = ["FULL_SHAPE", "SynthSpec", "SynthSummary", "scaled", "spec_from", "synthesize"]
+
+_MANY = 500
+"""Recordings from which on processes, which work side by side better than threads, are worth their start."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ def synthesize(
         target: the zip to write, where an existing file is replaced; of the form ``dcase`` a new folder.
         spec: what goes into it.
         progress: told after every recording.
-        workers: threads; 0 means one for each core. The bytes do not depend on it.
+        workers: threads, or processes where there is much to do; 0 means one for each core. The bytes do not
+            depend on it.
         form: ``package`` for a customer's zip, ``dcase`` for the folders of DCASE Task 2.
 
     Raises:
@@ -57,8 +62,7 @@ def synthesize(
     """
     _check_room(target, spec)
     keep_freed_memory()
-    threads = workers or len(os.sched_getaffinity(0))
-    with closing(_made(spec, threads, progress)) as recordings:
+    with closing(_made(spec, workers or len(os.sched_getaffinity(0)), progress)) as recordings:
         write_form(form, target, recordings)
     whole = target.is_file()
     return SynthSummary(
@@ -80,8 +84,12 @@ def _check_room(target: Path, spec: SynthSpec) -> None:
         )
 
 
-def _made(spec: SynthSpec, threads: int, progress: Progress) -> Generator[Recording, None, None]:
-    recordings = ordered_map(lambda task: record(spec, task), tasks(spec), threads)
+def _made(spec: SynthSpec, workers: int, progress: Progress) -> Generator[Recording, None, None]:
+    work = partial(record, spec)
+    if spec.recordings < _MANY:
+        recordings = ordered_map(work, tasks(spec), workers)
+    else:
+        recordings = process_map(work, tasks(spec), workers, keep_freed_memory)
     for done, recording in enumerate(recordings, 1):
         yield recording
         progress(done, spec.recordings, "recordings")

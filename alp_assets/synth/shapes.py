@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ Signal = NDArray[np.floating[Any]]
 _TURN = 2**14
 _PHASE_SHIFT = 16  # bits of 30 below those of a table's index
 _AT_ONCE = 4096
+_STRETCH = 1000  # samples whose squares are summed before double precision takes over
 _LONG = 300  # samples from which copies are quicker placed one by one
 _KEPT_BYTES = 31 * 2**20
 
@@ -29,7 +30,15 @@ def rms(signal: Signal) -> float:
 
     Not by ``np.dot``: its rounding depends on how many threads the BLAS splits the sum over.
     """
-    return float(np.sqrt(np.mean(signal * signal, dtype=np.float64)))
+    return float(np.sqrt(energy(signal).sum() / len(signal)))
+
+
+def energy(signal: Signal) -> Signal:
+    """Sums of squares of stretches of a signal (n,), float64: in its own precision within each of them alone."""
+    whole = len(signal) // _STRETCH * _STRETCH
+    stretches, rest = signal[:whole].reshape(-1, _STRETCH), signal[whole:]
+    sums = np.einsum("ij,ij->i", stretches, stretches).astype(np.float64)
+    return np.append(sums, float(np.sum(rest * rest, dtype=np.float64)))
 
 
 def gain_db(factor: float) -> float:
@@ -81,8 +90,8 @@ def _coloured(rng: np.random.Generator, n: int, sample_rate_hz: int, colour: Slo
     shape = (-(-n // hop) + 1, 2 * (size // 2 + 1))
     # a transform sums so many independent bins that any distribution of theirs makes Gaussian samples
     words = rng.integers(0, 2**64, -(-shape[0] * shape[1] // 4), dtype=np.uint64)
-    spectra = words.view(np.int16)[: shape[0] * shape[1]].reshape(shape).astype(np.float32)
-    spectra *= _amplitudes(colour, size, sample_rate_hz)
+    parts = words.view(np.int16)[: shape[0] * shape[1]].reshape(shape)
+    spectra = np.multiply(parts, _amplitudes(colour, size, sample_rate_hz), dtype=np.float32)
     blocks = fft.irfft(spectra.view(np.complex64), size, overwrite_x=True)
     rise = _rise(fade)
     blocks[:, :fade] *= rise
@@ -117,10 +126,13 @@ def one_turn(harmonics: Mapping[int, complex]) -> Signal:
 
     The complex amplitude of a multiple (from 1, well below 8192) holds its size and its phase.
     """
-    spectrum = np.zeros(_TURN // 2 + 1, dtype=np.complex128)
+    from scipy import fft
+
+    spectrum = np.zeros(_TURN // 2 + 1, dtype=np.complex64)
     for multiple, amplitude in harmonics.items():
-        spectrum[multiple] += amplitude
-    return (np.fft.irfft(spectrum, _TURN) * (_TURN / 2)).astype(np.float32)
+        spectrum[multiple] += amplitude * (_TURN / 2)
+    table: Signal = fft.irfft(spectrum, _TURN, overwrite_x=True)
+    return table
 
 
 @lru_cache(maxsize=16)
@@ -139,9 +151,15 @@ class Clock:
 
     def __init__(self, phase: NDArray[np.int32]) -> None:
         """Take the shares of the turn (n,) in units of 2**-30."""
+        self._phase = phase
         self._index = (phase >> _PHASE_SHIFT).astype(np.intp)
-        self._weight = (phase & (2**_PHASE_SHIFT - 1)).astype(np.float32)
-        self._weight *= np.float32(2.0**-_PHASE_SHIFT)
+
+    @cached_property
+    def _weight(self) -> Signal:
+        """How far each sample is on the way to the next entry of a table; ``near`` does without."""
+        weight: Signal = (self._phase & (2**_PHASE_SHIFT - 1)).astype(np.float32)
+        weight *= np.float32(2.0**-_PHASE_SHIFT)
+        return weight
 
     @classmethod
     def of(cls, cycles: Signal) -> Clock:
@@ -161,9 +179,11 @@ class Clock:
 
     def read(self, table: Signal) -> Signal:
         """A table of one turn (16384,) at every sample, linearly interpolated: (n,) float32."""
-        out: Signal = np.take(np.diff(table, append=table[:1]), self._index)
-        out *= self._weight
-        out += np.take(table, self._index)
+        pairs = np.empty(len(table), dtype=np.complex64)  # entry and step side by side: one look-up finds both
+        pairs.real, pairs.imag = table, np.diff(table, append=table[:1])
+        found = np.take(pairs, self._index)
+        out: Signal = found.imag * self._weight
+        out += found.real
         return out
 
     def near(self, table: Signal) -> Signal:
@@ -186,14 +206,26 @@ def wavering_cycles(rng: np.random.Generator, n: int, sample_rate_hz: int, rate_
     return cycles.ravel()[:n]
 
 
-def wander(rng: np.random.Generator, n: int, sample_rate_hz: int, rate_hz: float) -> Signal:
-    """A slow random curve (n,): standard normal values ``rate_hz`` times a second, joined by lines; float32."""
+def wander(
+    rng: np.random.Generator, n: int, sample_rate_hz: int, rate_hz: float, depth: float = 1.0, centre: float = 0.0
+) -> Signal:
+    """A slow random curve (n,): normal values ``rate_hz`` times a second, joined by lines; float32.
+
+    The values have the mean ``centre`` and the standard deviation ``depth``.
+    """
     hop = max(1, round(sample_rate_hz / rate_hz))
-    knots = rng.standard_normal(-(-n // hop) + 1).astype(np.float32)
-    ramp = (np.arange(hop) / hop).astype(np.float32)
+    knots = (depth * rng.standard_normal(-(-n // hop) + 1) + centre).astype(np.float32)
+    ramp = _ramp(hop)
     lines = np.diff(knots)[:, None] * ramp
     lines += knots[:-1, None]
     return lines.ravel()[:n]
+
+
+@lru_cache(maxsize=16)
+def _ramp(hop: int) -> Signal:
+    """From 0 to just below 1 in so many steps (hop,); not to be written to."""
+    ramp: Signal = (np.arange(hop) / hop).astype(np.float32)
+    return ramp
 
 
 def ringing(rng: np.random.Generator, sample_rate_hz: int, ring_hz: Iterable[float], decay_s: float) -> Signal:
@@ -213,16 +245,25 @@ def ringing(rng: np.random.Generator, sample_rate_hz: int, ring_hz: Iterable[flo
 
 def place(n: int, kernel: Signal, starts: NDArray[np.int64], gains: Signal) -> Signal:
     """A signal (n,) with copies of ``kernel`` at sample positions ``starts``, cut off at the end; float64."""
-    out = np.zeros(n + len(kernel))
-    if len(kernel) > _LONG:
-        for start, gain in zip(starts.tolist(), gains.tolist(), strict=True):
-            out[start : start + len(kernel)] += gain * kernel
-        return out[:n]
+    out = np.zeros(n)
+    add_copies(out, kernel, starts, gains)
+    return out
+
+
+def add_copies(out: Signal, kernel: Signal, starts: NDArray[np.int64], gains: Signal) -> None:
+    """Add copies of ``kernel`` to ``out`` (n,), in its precision, at sample positions ``starts``."""
+    size, gains = len(kernel), gains.astype(out.dtype)
+    kernel = kernel.astype(out.dtype)
+    whole = starts <= len(out) - size
+    if size > _LONG:
+        whole = np.zeros_like(whole)
+    for start, gain in zip(starts[~whole].tolist(), gains[~whole], strict=True):
+        out[start : start + size] += gain * kernel[: len(out) - start]
+    starts, gains = starts[whole], gains[whole]
     for first in range(0, len(starts), _AT_ONCE):
         some = slice(first, first + _AT_ONCE)
-        where = starts[some, None] + np.arange(len(kernel))
+        where = starts[some, None] + np.arange(size)
         np.add.at(out, where.ravel(), (gains[some, None] * kernel).ravel())
-    return out[:n]
 
 
 def keep_freed_memory() -> None:

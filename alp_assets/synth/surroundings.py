@@ -14,10 +14,10 @@ from alp_assets.synth.shapes import (
     Clock,
     Signal,
     Slope,
+    add_copies,
     gain_of,
     noise,
     one_turn,
-    place,
     ringing,
     rms,
     wander,
@@ -78,7 +78,7 @@ def background(kind: str, rng: np.random.Generator, n: int, sample_rate_hz: int)
     if kind not in NOISES:
         raise ParameterError(f"noise {kind!r} is unknown. Choose from: {', '.join(NOISES)}.")
     out = NOISES[kind](rng, n, sample_rate_hz)
-    curve = wander(rng, n, sample_rate_hz, rate_hz=1.0)
+    curve = wander(rng, n, sample_rate_hz, 1.0)
     curve *= rng.uniform(*_UNSTEADY)
     curve += 1.0
     out *= np.maximum(curve, 0.1, out=curve)
@@ -148,11 +148,8 @@ def _babble(rng: np.random.Generator, n: int, sample_rate_hz: int) -> Signal:
     """Distant voices: two bands of speech, each with its own syllables (about four a second) and a murmur."""
     out = np.zeros(n, dtype=np.float32)
     for low_hz, high_hz, level in ((120.0, 700.0, 1.0), (1000.0, 3000.0, 0.5)):
-        syllables = wander(rng, n, sample_rate_hz, rate_hz=4.0)
-        syllables += 0.6
-        np.maximum(syllables, 0.0, out=syllables)
-        syllables += 0.2
-        syllables *= level
+        syllables = wander(rng, n, sample_rate_hz, 4.0, level, 0.8 * level)
+        np.maximum(syllables, 0.2 * level, out=syllables)
         syllables *= noise(rng, n, sample_rate_hz, Slope(-3.0, low_hz, high_hz))
         out += syllables
     return out
@@ -164,7 +161,7 @@ def _impulse(rng: np.random.Generator, n: int, sample_rate_hz: int) -> Signal:
     for _ in range(3):
         clank = ringing(rng, sample_rate_hz, rng.uniform(400.0, 3500.0, 3).tolist(), rng.uniform(0.01, 0.05))
         starts = rng.integers(0, n, 1 + rng.poisson(n / sample_rate_hz / 3.0))
-        out += place(n, clank, starts, rng.uniform(4.0, 12.0, len(starts)))
+        add_copies(out, clank, starts, rng.uniform(4.0, 12.0, len(starts)))
     return out
 
 

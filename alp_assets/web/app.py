@@ -17,9 +17,20 @@ from alp_assets.version import code_version
 from alp_assets.web.console import add_console
 from alp_assets.web.outside import Outside
 from alp_assets.web.problems import API, add_handlers
-from alp_assets.web.routes import about, diagnoses, feedback, models, packages, session, thresholds, uploads
+from alp_assets.web.routes import (
+    about,
+    diagnoses,
+    feedback,
+    metrics,
+    models,
+    packages,
+    session,
+    thresholds,
+    uploads,
+)
 from alp_assets.web.routes.answers import ERRORS
 from alp_assets.web.services import Services, make_services
+from alp_assets.web.watched import Metrics, Watched
 
 _TIDY_S = 600.0
 
@@ -46,13 +57,16 @@ def make_app(data_root: Path, params: Params, *, dev: bool = False) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
+    app.state.metrics = Metrics(services)
     add_handlers(app)
     api = APIRouter(prefix=API)
     for part in (session, models, thresholds, feedback, diagnoses, uploads, packages, about):
         api.include_router(part.router)
     app.include_router(api)
+    app.include_router(metrics.router)
     add_console(app, services)
     app.add_middleware(Outside, services=services, owner=app)
+    app.add_middleware(Watched, metrics=app.state.metrics)
     _document_keys(app)
     return app
 
@@ -73,6 +87,7 @@ async def _living(app: FastAPI) -> AsyncIterator[None]:
             await tidying
         services.desk.close()
         services.runs.close()
+        app.state.metrics.state.close()
         shutil.rmtree(services.scratch, ignore_errors=True)
 
 

@@ -93,6 +93,6 @@ def visible_package(services: Services, identity: Identity, customer: str, packa
     if not (SLUG.fullmatch(customer) and SLUG.fullmatch(package) and identity.sees(customer)):
         raise missing
     folder = PackageFolder(services.data_root, customer, package)
-    if not (folder.path.is_dir() or folder.inbox.is_file()):
+    if not (folder.exists() or folder.arrived()):
         raise missing
     return folder

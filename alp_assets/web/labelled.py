@@ -35,8 +35,8 @@ class LabelledScores:
         section = version.section
         found: dict[str, list[float]] = {"normal": [], "anomaly": []}
         said = {(item.package, item.clip_id): str(item.label) for item in self._registry.labels(section.customer)}
-        for path in sorted((self._root / "packages" / section.customer).glob("*/scores/metrics.json")):
-            package = path.parts[-3]
+        for folder in PackageFolder.of_customer(self._root, section.customer):
+            package, path = folder.package, folder.file("scores", "metrics.json")
             for clip_id, label, score in self._rows(version, package, path):
                 word = said.get((package, clip_id), label)
                 if word in found:

@@ -183,7 +183,7 @@ class Uploads:
 
     def refuse_taken(self, folder: PackageFolder) -> None:
         """``Problem`` when there is a package of that name."""
-        if folder.inbox.exists() or folder.path.exists():
+        if folder.arrived() or folder.exists():
             raise Problem(
                 "conflict",
                 f"There is a package {folder.customer}/{folder.package} already, and packages are never "
@@ -220,6 +220,7 @@ def put_in_inbox(source: Path, folder: PackageFolder) -> None:
         except OSError:
             shutil.copyfile(source, hidden)
         os.link(hidden, folder.inbox)
+        folder.put_inbox()
     except FileExistsError as error:
         raise Problem("conflict", f"A file {folder.package}.zip of {folder.customer} waits already.") from error
     finally:

@@ -103,3 +103,18 @@ def test_a_missing_file_is_told_with_what_to_do(tmp_path, name):
     (folder / name).unlink()
     with pytest.raises(WeightsMissing, match="alp pretrain"):
         AlpConvEncoder(folder)
+
+
+def test_folding_the_normalisations_changes_nothing_but_rounding():
+    torch = pytest.importorskip("torch")
+    from alp_assets.encoders.conv_network import ConvNetwork, folded
+
+    torch.manual_seed(0)
+    network = ConvNetwork(bands=32, channels=4, width=8, projected=4)
+    decibels = torch.randn(6, 32, 40) * 10 - 40
+    for _ in range(3):  # so that the normalisations have means and deviations of their own
+        network(decibels)
+    with torch.inference_mode():
+        plain = network.eval()(decibels)
+        assert folded(network)(decibels).numpy() == pytest.approx(plain.numpy(), abs=1e-5)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())

@@ -96,8 +96,8 @@ def test_every_word_for_a_value_is_understood(column):
     for value, words in column.values:
         for word in (value, *words):
             for written in (word, f" {word.upper()} ", unicodedata.normalize("NFD", word)):
-                label = "normal" if value == "train" else "unknown"
-                more = {"operator_confirmed": "TRUE" if value == "train" else "", "supp_type": "noise"}
+                label = "normal" if value in ("train", "validation") else "unknown"
+                more = {"operator_confirmed": "TRUE" if label == "normal" else "", "supp_type": "noise"}
                 rows.append({"split": "test", "label": label, **more, column.name: written})
                 expected.append(value)
     result = normalized(*rows)
@@ -131,6 +131,12 @@ def test_words_for_nothing_are_nothing():
 )
 def test_empty_labels(split, label):
     assert only_row(split=split, supp_type="noise")["label"] == label
+
+
+@pytest.mark.parametrize(("label", "meant"), [("정상", "normal"), ("이상", "anomaly")])
+def test_labelled_recordings_may_be_for_validation(label, meant):
+    row = only_row(split="검증", label=label, operator_confirmed="")
+    assert (row["split"], row["label"]) == ("validation", meant)
 
 
 @pytest.mark.parametrize(
@@ -307,6 +313,8 @@ def test_values_that_are_not_allowed(column, value, guess):
         ({"label": "anomaly"}, "label"),
         ({"label": "unknown"}, "label"),
         ({"split": "supplemental"}, "supp_type"),
+        ({"split": "validation"}, "label"),
+        ({"split": "validation", "label": "unknown"}, "label"),
         ({"section_id": "x" * 65}, "section_id"),
         ({"snr_db": "loud"}, "snr_db"),
         ({"snr_db": "1_000"}, "snr_db"),

@@ -189,7 +189,7 @@ def test_a_database_that_cannot_be_used_is_refused_in_words(root, bad):
 def test_a_file_that_is_no_database_is_refused_in_words(root):
     root.mkdir()
     (root / "registry.db").write_bytes(b"this is no database at all" * 100)
-    with pytest.raises(RegistryRefused, match="cannot be opened"):
+    with pytest.raises(RegistryRefused, match="the registry is damaged"):
         Registry(root)
 
 

@@ -19,7 +19,7 @@ from alp_assets.commands.form import form
 from alp_assets.errors import AlpError, ParameterError
 from alp_assets.intake.normalize import normalize
 from alp_assets.intake.table import read_table
-from alp_assets.params import ModelParams, SelectionParams
+from alp_assets.params import ModelParams, Params, SelectionParams
 from alp_assets.report.browser import BrowserMissing, PrintFailed, find_browser, print_pdf
 from alp_assets.report.form import read_machine_types, write_forms
 from alp_assets.report.form.page import render_checklist
@@ -299,7 +299,7 @@ def test_twenty_thousand_rows_are_read():
 
 
 def test_forms_lie_in_a_folder_for_each_machine_type(tmp_path, no_browser):
-    written = write_forms(("fan", "valve"), "ko", tmp_path / "form", ModelParams())
+    written = write_forms(("fan", "valve"), "ko", tmp_path / "form", Params())
     assert [file.relative_to(tmp_path).as_posix() for file in written.files] == [
         "form/fan/checklist.html",
         "form/fan/metadata.xlsx",
@@ -311,20 +311,20 @@ def test_forms_lie_in_a_folder_for_each_machine_type(tmp_path, no_browser):
 
 
 def test_a_form_that_may_be_filled_in_is_not_written_over(tmp_path, no_browser):
-    write_forms(("valve",), "ko", tmp_path, ModelParams())
+    write_forms(("valve",), "ko", tmp_path, Params())
     (tmp_path / "valve" / "metadata.xlsx").write_bytes(b"filled in")
     with pytest.raises(AlpError, match=r"valve/metadata\.xlsx.*--replace"):
-        write_forms(("fan", "valve"), "ko", tmp_path, ModelParams())
+        write_forms(("fan", "valve"), "ko", tmp_path, Params())
     assert not (tmp_path / "fan").exists()
     assert (tmp_path / "valve" / "metadata.xlsx").read_bytes() == b"filled in"
-    write_forms(("valve",), "ko", tmp_path, ModelParams(), replace=True)
+    write_forms(("valve",), "ko", tmp_path, Params(), replace=True)
     assert (tmp_path / "valve" / "metadata.xlsx").read_bytes() != b"filled in"
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, no_browser):
     (tmp_path / "form").write_text("a file")
     with pytest.raises(AlpError, match=r"form/fan: cannot be written to.*--out"):
-        write_forms(("fan",), "ko", tmp_path / "form", ModelParams())
+        write_forms(("fan",), "ko", tmp_path / "form", Params())
 
 
 def test_a_browser_that_fails_costs_the_pdf_alone(tmp_path, monkeypatch):
@@ -332,7 +332,7 @@ def test_a_browser_that_fails_costs_the_pdf_alone(tmp_path, monkeypatch):
     broken.write_text("#!/bin/sh\necho cannot open display >&2\nexit 1\n")
     broken.chmod(0o755)
     monkeypatch.setenv("ALP_BROWSER", str(broken))
-    written = write_forms(("fan", "pump"), "en", tmp_path / "form", ModelParams())
+    written = write_forms(("fan", "pump"), "en", tmp_path / "form", Params())
     assert [file.name for file in written.files] == ["checklist.html", "metadata.xlsx"] * 2
     assert "cannot open display" in written.no_pdf
 

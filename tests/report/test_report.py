@@ -745,3 +745,37 @@ def test_advice_follows_from_the_figures() -> None:
     met = KpiView("met", "auc", 0.9, 0.99, 0.95, 1.0)
     assert told(kpi=met, hears=(), promise=None, effects=(), supply=Supply(1, 4, {"speed_level": 2})) == ""
     assert advice(failed(why_not="damaged")) == ()
+
+
+HEADINGS = {
+    "sound": ("Machine sound report", "설비 소리 진단 보고서"),
+    "signals": ("Motor signal report", "모터 신호 진단 보고서"),
+    "both": ("Machine sound and signal report", "설비 소리·신호 진단 보고서"),
+}
+
+
+@pytest.mark.parametrize(
+    ("sections", "holds"),
+    [(("",), "sound"), (("current", "flux"), "signals"), (("", "current"), "both"), ((), "sound")],
+)
+def test_heading_and_words_say_what_the_package_holds(sections: tuple[str, ...], holds: str) -> None:
+    view = report(*(scored(section_id=f"s{place}", signal=signal) for place, signal in enumerate(sections)))
+    for words in (render_report(view, "en"), render_report(view, "ko")):
+        for name, headings in HEADINGS.items():
+            for heading in headings:
+                assert (f">{heading}<" in words) == (name == holds), heading
+
+
+def test_a_page_of_signals_alone_speaks_of_no_sound_or_microphone() -> None:
+    text = _without_scripts(render_report(report(scored(signal="current", hears=(), top=())), "en"))
+    told = text.replace(say("unheard.signals").en, "").replace(say("unheard.signals").ko, "")
+    # the words that stay are those of columns of the table
+    told = told.replace(known("column", "mic_position_id").en, "").replace(
+        known("column", "mic_position_id").ko, ""
+    )
+    for word in ("microphone", "마이크", "소리", " sound", "Sound", "listens"):
+        assert word not in told, told[max(0, told.find(word) - 80) : told.find(word) + 80]
+
+
+def _without_scripts(page: str) -> str:
+    return re.sub(r"<(script|style)>.*?</\1>", "", page, flags=re.DOTALL)

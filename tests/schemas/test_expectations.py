@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from alp_assets.params import QualityParams
+from alp_assets.params import QualityParams, SignalParams
 from schemas.expectations import write_data_docs
-from schemas.tables import QUALITY, table_of
+from schemas.tables import MEASURED_SIGNALS, QUALITY, table_of
 
 LIMITS = QualityParams().model_dump()
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -86,3 +86,39 @@ def test_the_same_table_gives_the_same_bytes(place, quality_row):
         write_data_docs(table, LIMITS, place / name, WHEN)
         pages.append({path.relative_to(place / name): path.read_bytes() for path in _files(place / name)})
     assert pages[0] == pages[1]
+
+
+def channel_row(number=0, **changes):
+    return {
+        "recording": f"signals/{number}.csv", "row": number + 2, "modality": "current", "sample_rate_hz": 10_000.0,
+        "points": 100_000, "mains_hz": 60.0, "imbalance": 0.01, "phase_order": "abc", "upside_down": "",
+        "negative_sequence": 0.01, "zero_sequence": 0.01, "jitter": 0.0, "gaps": 0, "points_lost": 0, "spikes": 0,
+        "channel": "CH1", "role": "phase_a", "rms": 5.0, "peak": 7.1, "crest": 1.4, "offset": 0.0, "missing": 0.0,
+        "longest_missing": 0, "flat": 0.0, "saturated": 0.0, **changes,
+    }  # fmt: skip
+
+
+def test_signals_and_their_channels_have_pages_of_their_own(place, quality_row):
+    signal = {
+        "modality": "current",
+        "container": "CSV",
+        "sample_rate_hz": 10_000,
+        "channels": 4,
+        "rms_dbfs": math.nan,
+    }
+    rows = [quality_row(), *(quality_row(number, **signal) for number in (1, 2))]
+    limits = SignalParams().model_dump()
+
+    def counted(channels, table=rows):
+        measured = table_of(channels, MEASURED_SIGNALS)
+        return write_data_docs(table_of(table, QUALITY), LIMITS, place, WHEN, measured, limits)
+
+    whole = counted([channel_row(1), channel_row(2)])
+    assert whole["met"] == whole["expectations"] > 25
+    text = "".join(page.read_text() for page in place.rglob("*.html"))
+    for name in ("signal_recordings", "signal_channels", "phase_order"):
+        assert name in text
+    for bad in ({"spikes": 3}, {"phase_order": "acb"}, {"missing": 0.5}, {"mains_hz": 900.0}):
+        assert counted([channel_row(1), channel_row(2, **bad)])["met"] == whole["met"] - 1, bad
+    alone = counted([channel_row(1)], rows[1:])
+    assert 10 < alone["expectations"] < whole["expectations"]

@@ -77,7 +77,7 @@ def test_what_could_not_be_measured_may_be_missing(quality_row):
     "bad",
     [
         {"verdict": "fine"},
-        {"split": "validation"},
+        {"split": "holdout"},
         {"clipping_ratio": 1.5},
         {"silence_ratio": -0.1},
         {"duration_s": -1.0},

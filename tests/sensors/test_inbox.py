@@ -146,3 +146,21 @@ def test_putting_a_file_there_again_retries_a_package_that_never_got_through(tmp
     folder.stage("report").mkdir()
     os.utime(path, (time.time() - 20,) * 2)
     assert keys(look(tmp_path, again.seen)) == []
+
+
+def test_a_customer_with_many_files_does_not_hold_up_one_who_comes_later(tmp_path):
+    for number in range(30):
+        arrive(tmp_path, f"acme/p{number:02d}.zip", content=bytes([number]), age=1000 - number)
+    arrive(tmp_path, "late/first.zip", content=b"late")
+    scan = look(tmp_path, most=5)
+    assert keys(scan) == ["acme__p00", "late__first", "acme__p01", "acme__p02", "acme__p03"]
+    assert keys(look(tmp_path, scan.seen, most=2)) == ["acme__p04", "acme__p05"]
+
+
+def test_only_receipts_of_customers_who_sent_something_are_read(tmp_path):
+    path = arrive(tmp_path, "acme/first.zip")
+    receive(tmp_path, path)
+    other = tmp_path / "packages/other/broken/upload/receipt.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("no receipt")
+    assert keys(look(tmp_path)) == ["acme__first"]

@@ -2,6 +2,7 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -49,6 +50,44 @@ def test_a_zip_becomes_a_partition_and_one_run_for_its_content(instance, tmp_pat
     assert not again.run_requests
     forgotten = tick(instance, tmp_path)
     assert forgotten.run_requests[0].run_key == request.run_key
+
+
+def test_two_ticks_at_once_ask_for_the_same_runs(instance, tmp_path):
+    """Dagster starts one run for a run key, so two daemons that look at the same time do no harm."""
+    for customer in ("acme", "other"):
+        settle(machine_package(tmp_path / f"inbox/{customer}/first.zip", seed=len(customer)))
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: tick(instance, tmp_path), range(2))
+    runs = [
+        {request.run_key: request.partition_key for request in ticked.run_requests} for ticked in (first, second)
+    ]
+    assert runs[0] == runs[1]
+    assert sorted(runs[0].values()) == ["acme__first", "other__first"]
+
+
+def test_a_run_says_whose_turn_it_is_and_which_workers_take_it(instance, tmp_path, monkeypatch):
+    monkeypatch.setenv("ALP_RUN_TAGS", "{cpu: {dagster-celery/queue: cpu}}")
+    for number in range(2):
+        settle(machine_package(tmp_path / f"inbox/acme/p{number}.zip", seed=number))
+    tags = [request.tags for request in tick(instance, tmp_path).run_requests]
+    assert [tag["dagster/priority"] for tag in tags] == ["0", "-1"]
+    assert {tag["dagster-celery/queue"] for tag in tags} == {"cpu"}
+
+
+def test_a_long_queue_is_kept_in_the_inbox(instance, tmp_path, monkeypatch):
+    monkeypatch.setattr("sensors.uploads.MOST_WAITING", 3)
+    monkeypatch.setattr(instance, "get_runs_count", lambda _filter: waiting)
+    for number in range(5):
+        settle(zipped(tmp_path / f"inbox/acme/p{number}.zip", {"a": bytes([number])}))
+    waiting = 1
+    first = tick(instance, tmp_path)
+    assert len(first.run_requests) == 2
+    waiting = 3
+    full = tick(instance, tmp_path, first.cursor)
+    assert not full.run_requests
+    assert "3 more stay in the inbox" in full.skip_reason.skip_message
+    waiting = 0
+    assert len(tick(instance, tmp_path, full.cursor).run_requests) == 3
 
 
 def test_a_file_that_is_just_settling_is_taken_in_the_same_tick(instance, tmp_path):

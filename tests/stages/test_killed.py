@@ -24,7 +24,7 @@ PATIENCE_S = 60
 RUN_AND_BLOCK = """
 import sys, time
 from pathlib import Path
-import alp_assets.stages.embeddings as embeddings_stage
+import alp_assets.stages.shards as shards
 import alp_assets.stages.upload as upload_stage
 from alp_assets.stages.catalog import run_stage
 from alp_assets.stages.package import PackageFolder
@@ -32,7 +32,7 @@ from tests.packages import FAST
 
 root, stage, archive, steps, marker = sys.argv[1:]
 upload_stage._CHUNK = 4096
-embeddings_stage._BATCH = 4
+shards._BATCH = 4
 
 def block(done, total, what):
     if done == int(steps):
@@ -165,7 +165,7 @@ def test_an_upload_that_was_killed_is_no_package_until_it_is_sent_again(tmp_path
     upload(folder, FAST, archive=archive)
     run_through(folder)
     assert leftovers(folder) == []
-    own = ("receipt.json", "report/")
+    own = ("receipt.json", "upload/manifest.json", "report/")
     assert digests(folder, without=own) == digests(whole, without=own)
     assert registered(folder) == registered(whole)
 

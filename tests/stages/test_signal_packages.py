@@ -148,7 +148,7 @@ def test_the_report_shows_channels_instead_of_sound(done):
     assert "phase a" in page
     assert "a상" in page
     assert "<audio" not in page
-    assert "measured signals such as motor current" in page
+    assert "Motor signal report" in page
     assert "S3" in page
     assert "Record the background alone" not in page
 

@@ -1,15 +1,14 @@
 """Engine S1: Time-MoE, trained on the normal recordings of a section alone.
 
 Every channel is a series of its own. A window's score is the hybrid one (``scoring``); a recording's score is the
-mean of its highest windows, over all channels. A recording goes through the network alone, since products of many
-windows round otherwise than of few.
+mean of its highest windows, over all channels.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,34 +17,22 @@ import numpy.typing as npt
 
 from alp_assets.audio.decode import FloatArray
 from alp_assets.encoders.base import View
-from alp_assets.engines.base import Evidence, Extras, Normals, Scores, refuse_too_few
+from alp_assets.engines.base import Extras, Normals, Scores, refuse_too_few
 from alp_assets.engines.crossval import cross_validated_scores
 from alp_assets.engines.time_moe.config import SHAPES, Shape, Size
+from alp_assets.engines.time_moe.fitted import LEAST_POINTS, TimeMoeModel
 from alp_assets.engines.time_moe.schedules import SCHEDULES
-from alp_assets.engines.time_moe.scoring import HybridRule, Measured, Profile, fit_profile, measure
-from alp_assets.engines.time_moe.series import (
-    ChannelScale,
-    RecordedSeries,
-    fit_scale,
-    normal_windows,
-    over_time,
-    upper_mean,
-    windows_of,
-)
-from alp_assets.errors import EngineUnfit, ModelUnsuited
+from alp_assets.engines.time_moe.scoring import HybridRule, Profile, fit_profile, measure
+from alp_assets.engines.time_moe.series import ChannelScale, RecordedSeries, fit_scale, normal_windows
+from alp_assets.errors import EngineUnfit
+from alp_assets.params import DecisionParams
 from alp_assets.signal_params import TimeMoeParams
 from alp_assets.signals.windows import WindowPlan
 
 if TYPE_CHECKING:
-    from alp_assets.engines.time_moe.heartbeat import Beat
+    from alp_assets.engines.time_moe.heartbeat import Beat, Looked
     from alp_assets.engines.time_moe.model import Network
     from alp_assets.engines.time_moe.training import Data, Schedule, Trainer
-
-_LEAST_POINTS = 32
-"""A recording of fewer points has nothing to forecast from."""
-
-_BINS = 256
-"""Steps in time of an anomaly map, at most."""
 
 _HELD_OUT_FROM = 20
 """From so many recordings on, a tenth of them tells when to stop; of fewer, all are learnt from."""
@@ -59,88 +46,14 @@ class Labelled:
     anomalous: npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class TimeMoeModel:
-    """A trained network, and what normal windows are like for it.
-
-    ``training`` is what there is to say of the training: steps, loss, use of the experts and which of them
-    collapsed, errors of the normals by channel and horizon.
-    """
-
-    shape: Shape
-    weights: dict[str, npt.NDArray[np.float32]]
-    scale: ChannelScale
-    profile: Profile
-    rule: HybridRule
-    window: int
-    context: int
-    upper_share: float
-    training: dict[str, Any]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Everything but the weights, as JSON."""
-        return {
-            "shape": {**asdict(self.shape), "horizons": list(self.shape.horizons)},
-            "rule": {**asdict(self.rule), "weights": list(self.rule.weights)},
-            "scaling": self.scale.scaling,
-            "window": self.window,
-            "context": self.context,
-            "upper_share": self.upper_share,
-            "training": self.training,
-        }
-
-    def score(self, embeddings: FloatArray) -> Scores:
-        """Scores (n,) of recordings (n, channels, points); not a number where points are not finite."""
-        return np.array([self._score(recording) for recording in embeddings], np.float64)
-
-    def explain(self, embeddings: FloatArray) -> list[Evidence]:
-        """The forecasting error over time, a map (channels, time) for each recording."""
-        found = []
-        for recording in embeddings:
-            measured, groups, starts = self._measured(recording)
-            errors = over_time(measured.course, groups, starts, recording.shape[1], _BINS)
-            found.append(Evidence(self.scale.silent_but(errors, len(recording)).astype(np.float32)))
-        return found
-
-    def tensors(self) -> dict[str, npt.NDArray[Any]]:
-        """The weights of the network, the scale and the profile."""
-        network = {f"network.{name}": value for name, value in self.weights.items()}
-        profile = {f"profile.{name}": value for name, value in asdict(self.profile).items()}
-        return {**network, **profile, "centre": self.scale.centre, "spread": self.scale.spread}
-
-    @cached_property
-    def network(self) -> Network:
-        """The network with its weights."""
-        import torch
-
-        from alp_assets.engines.time_moe.model import Network
-
-        network = Network(self.shape)
-        network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in self.weights.items()})
-        return network.requires_grad_(False).eval()
-
-    def _score(self, recording: FloatArray) -> float:
-        if not np.isfinite(recording).all():
-            return float("nan")
-        measured, groups, _ = self._measured(recording)
-        return upper_mean(self.profile.hybrid(measured, groups, self.rule), self.upper_share)
-
-    def _measured(self, recording: FloatArray) -> tuple[Measured, npt.NDArray[np.intp], npt.NDArray[np.int64]]:
-        if recording.shape[0] != len(self.scale.centre) or recording.shape[1] < _LEAST_POINTS:
-            raise ModelUnsuited(
-                f"a recording of {recording.shape[0]} channels and {recording.shape[1]} points; this model needs "
-                f"{len(self.scale.centre)} channels and at least {_LEAST_POINTS} points."
-            )
-        windows, groups, starts = windows_of(self.scale.of(recording), self.window)
-        return measure(self.network, windows, self.context, self.rule.shares), groups, starts
-
-
 class TimeMoe:
     """A forecaster with sparse experts.
 
     ``folder`` keeps checkpoints and ``metrics.jsonl`` of the training, which goes on from there when it was cut
-    off; ``on_beat`` is told of every heartbeat, which looks at the ``validation`` that a customer labelled.
+    off, and those of calibration in folders of their own; ``on_beat`` is told of every heartbeat, which looks at
+    the ``validation`` that a customer labelled, else sets its threshold on normals as ``decision`` says.
+
+    Normals may be recordings in a store (``signals.stored``): nothing here holds all of them.
     """
 
     name = "time_moe"
@@ -156,9 +69,11 @@ class TimeMoe:
         folder: Path | None = None,
         on_beat: Callable[[Beat], None] | None = None,
         validation: Labelled | None = None,
+        decision: DecisionParams | None = None,
     ) -> None:
         self.params = params
         self.validation = validation
+        self.decision = decision or DecisionParams()
         self.max_normals = params.max_normals
         self.folder = folder
         self.on_beat = on_beat
@@ -173,8 +88,8 @@ class TimeMoe:
         """
         refuse_too_few(self, normals)
         points = normals.embeddings.shape[2]
-        if points < _LEAST_POINTS:
-            raise EngineUnfit(f"recordings of {points} points; {self.name} needs at least {_LEAST_POINTS}.")
+        if points < LEAST_POINTS:
+            raise EngineUnfit(f"recordings of {points} points; {self.name} needs at least {LEAST_POINTS}.")
         scale = fit_scale(normals.embeddings, self.params.scaling)
         if not len(scale.channels):
             raise EngineUnfit("no channel of the normals holds a signal. Check the sensors and the channel roles.")
@@ -189,10 +104,12 @@ class TimeMoe:
 
         There are ``calibration_folds`` trainings, each with ``calibration_share`` of the steps: a full training
         without every recording would take n times as long. Such networks forecast a little worse, so the
-        scores are rather too high than too low, and so is the threshold.
+        scores are rather too high than too low, and so is the threshold. Of a domain with more than
+        ``calibration_clips`` clips only about so many are scored; the others' scores are NaN.
         """
         refuse_too_few(self, normals)
-        return cross_validated_scores(_OnFolds(self.params), normals, self.params.calibration_folds)
+        folds, most = self.params.calibration_folds, self.params.calibration_clips
+        return cross_validated_scores(_OnFolds(self.params, self.folder), normals, folds, most)
 
     def restore(self, tensors: dict[str, npt.NDArray[Any]], settings: dict[str, Any]) -> TimeMoeModel:
         """A model as ``tensors`` and ``settings`` describe it."""
@@ -231,7 +148,11 @@ class TimeMoe:
 
         network = self._network()
         data = self._data(normals, scale, window)
-        return Trainer(network, data, schedule, self.folder, self._heartbeat(normals, scale, window))
+        return Trainer(network, data, schedule, self._place(), self._heartbeat(normals, scale, window))
+
+    def _place(self) -> Path | None:
+        """Where a training keeps its state; asked for once for each."""
+        return self.folder
 
     def _heartbeat(self, normals: Normals, scale: ChannelScale, window: int) -> Callable[[Trainer], None] | None:
         """What looks at the whole every few hours; nobody would see it without a folder or a listener.
@@ -247,13 +168,27 @@ class TimeMoe:
         known = Looked(cut, groups)
         rest = normals.chosen(held_out) if held_out.any() else normals
         if self.validation is not None:
-            cut, groups, rows = normal_windows(self.validation.recordings, scale, window)
-            looked = Looked(cut, groups, self.validation.anomalous[rows], rows.astype(np.str_))
+            looked = _looked_at(self.validation, scale, window)
         else:
             cut, groups, rows = normal_windows(rest.embeddings, scale, window)
             looked = Looked(cut, groups, recordings=rest.recordings[rows])
-        interval = Interval(seconds=3600 * self.params.heartbeat_hours)
-        return Heartbeat(interval, known, looked, self.rule, self.params.context, self.folder, self.on_beat)
+        return Heartbeat(
+            interval=Interval(3600 * self.params.heartbeat_hours, self._steps_between_beats(window)),
+            normals=known,
+            validation=looked,
+            rule=self.rule,
+            context=self.params.context,
+            folder=self.folder,
+            on_beat=self.on_beat,
+            decision=self.decision,
+        )
+
+    def _steps_between_beats(self, window: int) -> int:
+        """Steps that were asked for, or that make up the points; 0 leaves it to the hours."""
+        if self.params.heartbeat_steps:
+            return self.params.heartbeat_steps
+        schedule = self._schedule()
+        return -(-self.params.heartbeat_points // (schedule.batch * schedule.accumulation * window))
 
     def _network(self) -> Network:
         import torch
@@ -313,13 +248,40 @@ class TimeMoe:
 
 
 class _OnFolds(TimeMoe):
-    """The engine as calibration uses it: a shorter schedule, and one recording will do."""
+    """The engine as calibration uses it: a shorter schedule, no heartbeat, and one recording will do.
+
+    Folds are trained in the same order every time, so their number says where each goes on.
+    """
 
     min_normals = 1
+
+    def __init__(self, params: TimeMoeParams, folder: Path | None) -> None:
+        super().__init__(params, folder)
+        self._folds = itertools.count(1)
+
+    def _place(self) -> Path | None:
+        return self.folder / f"fold-{next(self._folds)}" if self.folder else None
+
+    def _heartbeat(self, normals: Normals, scale: ChannelScale, window: int) -> None:
+        return None
 
     def _schedule(self) -> Schedule:
         whole = super()._schedule()
         return replace(whole, steps=max(1, round(self.params.calibration_share * whole.steps)))
+
+
+def _looked_at(labelled: Labelled, scale: ChannelScale, window: int) -> Looked:
+    """Windows of normal and of anomalous recordings, each kind evenly spread where there are too many."""
+    from alp_assets.engines.time_moe.heartbeat import Looked
+
+    parts = []
+    for kind in (False, True):
+        of_kind = np.flatnonzero(labelled.anomalous == kind)
+        if len(of_kind):
+            cut, groups, rows = normal_windows(labelled.recordings[of_kind], scale, window)
+            parts.append((cut, groups, of_kind[rows]))
+    cut, groups, rows = (np.concatenate(found) for found in zip(*parts, strict=True))
+    return Looked(cut, groups, labelled.anomalous[rows], rows.astype(np.str_))
 
 
 def _held_out(normals: Normals) -> npt.NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from alp_assets.decision.labelled import Found, best_threshold
 from alp_assets.decision.policy import set_threshold
 from alp_assets.engines.time_moe.checkpoint import save_tensors
 from alp_assets.engines.time_moe.scoring import HybridRule, Measured, Profile, fit_profile, measure
@@ -27,9 +28,6 @@ ENOUGH_F1 = 0.950
 """Below this F1 on labelled validation windows the loss becomes a little more robust."""
 
 DELTA_FACTOR = 0.98
-
-_BETA = 0.5
-"""F0.5: a false alarm costs more than a miss."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +62,6 @@ class Looked:
         """Whether there are normal and anomalous windows."""
         known = self.anomalous
         return known is not None and bool(known.any()) and not bool(known.all())
-
-
-@dataclass(frozen=True)
-class Found:
-    """A threshold and how well it parts labelled windows; a window is above when its score is greater."""
-
-    threshold: float
-    precision: float
-    recall: float
-    f_half: float
-    f1: float
 
 
 @dataclass(frozen=True)
@@ -179,40 +166,6 @@ class Heartbeat:
             recordings = {"target": len(set(self.validation.recordings.tolist()))}
         policy = set_threshold({"target": normal}, self.decision, recordings)
         return None, policy.value, policy.policy, policy.note
-
-
-def best_threshold(
-    scores: npt.NDArray[np.float64], anomalous: npt.NDArray[np.bool_], beta: float = _BETA
-) -> Found:
-    """The threshold with the highest F-beta on labelled scores (n,), between two of them; of equals the highest.
-
-    Raises:
-        ValueError: there is no normal or no anomalous score.
-    """
-    if anomalous.all() or not anomalous.any():
-        raise ValueError("a threshold on labels needs normal and anomalous scores")
-    levels = np.unique(scores)
-    cuts = np.concatenate([[levels[0] - 1.0], (levels[:-1] + levels[1:]) / 2])
-    ranked = np.sort(scores[anomalous]), np.sort(scores[~anomalous])
-    hits, alarms = (len(row) - np.searchsorted(row, cuts, side="right") for row in ranked)
-    precision = hits / np.maximum(hits + alarms, 1)
-    recall = hits / anomalous.sum()
-    f_beta = _f(precision, recall, beta)
-    best = int(np.flatnonzero(f_beta == f_beta.max())[-1])
-    return Found(
-        float(cuts[best]),
-        float(precision[best]),
-        float(recall[best]),
-        float(f_beta[best]),
-        float(_f(precision, recall, 1.0)[best]),
-    )
-
-
-def _f(
-    precision: npt.NDArray[np.float64], recall: npt.NDArray[np.float64], beta: float
-) -> npt.NDArray[np.float64]:
-    below = beta**2 * precision + recall
-    return np.where(below > 0, (1 + beta**2) * precision * recall / np.where(below > 0, below, 1), 0.0)
 
 
 def _checkpoint_name(step: int, loss: float, found: Found | None) -> str:

@@ -80,13 +80,17 @@ def measure(network: Network, windows: npt.NDArray[np.float32], skip: int, share
     import torch
 
     step = max(1, _AT_A_TIME // windows.shape[1])
-    device = next(network.parameters()).device
-    found = []
+    device, shape = next(network.parameters()).device, network.shape
+    # Room for all at first: parts kept one by one would lie in the holes that larger ones left, which then no
+    # longer fit there, and the process would grow by all that it ever worked on.
+    errors, states = (np.zeros((len(windows), width)) for width in (len(shape.horizons), shape.hidden))
+    found = Measured(errors, states, np.zeros(windows.shape))
     with torch.inference_mode():
         for start in range(0, len(windows), step):
-            series = torch.from_numpy(windows[start : start + step]).to(device)
-            found.append(_measured(network, series, skip, shares))
-    return Measured(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+            rows = slice(start, start + step)
+            series = torch.from_numpy(windows[rows]).to(device)
+            found.errors[rows], found.states[rows], found.course[rows] = _measured(network, series, skip, shares)
+    return found
 
 
 def _measured(network: Network, series: Tensor, skip: int, shares: Wide) -> tuple[Wide, Wide, Wide]:

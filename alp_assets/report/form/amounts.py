@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from alp_assets.audio.standardize import CLIP_SECONDS, SAMPLE_RATE
-from alp_assets.params import ModelParams
+from alp_assets.params import ModelParams, Params
 
 Need = Literal["required", "recommended", "optional"]
+
+SIGNAL_RATE_HZ = 10_000
+LEAST_SIGNAL_RATE_HZ = 1_000
+SIGNAL_SECONDS = 10
+SIGNAL_CHANNELS = 4
+"""What is recommended for signals: three phases and the flux."""
 
 _SPEEDS = 3
 _COMBINATIONS = 9
@@ -64,6 +70,48 @@ def amounts(params: ModelParams) -> tuple[Amount, ...]:
             },
         ),
     )
+
+
+def signal_amounts(params: Params) -> tuple[Amount, ...]:
+    """What the form for signals asks for; ``gaps`` say which clips open Time-MoE where ``auto`` may take it."""
+    much, each = params.models.selection.much_signal, str(SIGNAL_SECONDS)
+    few = max(2, params.models.min_normals)
+    long_min = (10, 60)
+    return (
+        Amount(
+            "signal_normal",
+            "required",
+            3 * SIGNAL_SECONDS,
+            10 * SIGNAL_SECONDS,
+            {"least": "3", "most": "10", "each_s": each, "few": str(few)},
+        ),
+        Amount(
+            "signal_loads",
+            "recommended",
+            _SPEEDS * _EACH_MIN * SIGNAL_SECONDS,
+            _SPEEDS * 10 * SIGNAL_SECONDS,
+            {"each": str(_EACH_MIN), "each_s": each},
+        ),
+        Amount(
+            "signal_long",
+            "optional",
+            long_min[0] * _MINUTE_S,
+            long_min[1] * _MINUTE_S,
+            {"least_min": str(long_min[0]), "most_min": str(long_min[1]), "clips": f"{much:,}" if much else ""},
+        ),
+        Amount(
+            "signal_faults",
+            "optional",
+            SIGNAL_SECONDS,
+            10 * SIGNAL_SECONDS,
+            {"least": "1", "most": "10", "each_s": each},
+        ),
+    )
+
+
+def signal_megabytes(seconds: float) -> float:
+    """The size of four channels at the rate that is recommended, in MB of a million bytes."""
+    return seconds * SIGNAL_RATE_HZ * SIGNAL_CHANNELS * 4 / 1e6
 
 
 def megabytes(seconds: float) -> float:

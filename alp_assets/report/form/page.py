@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from alp_assets.audio.standardize import CLIP_SECONDS, SAMPLE_RATE
-from alp_assets.params import ModelParams
-from alp_assets.report.form.amounts import Amount, amounts, megabytes
+from alp_assets.params import ModelParams, Params
+from alp_assets.report.form.amounts import (
+    LEAST_SIGNAL_RATE_HZ,
+    SIGNAL_RATE_HZ,
+    SIGNAL_SECONDS,
+    Amount,
+    amounts,
+    megabytes,
+    signal_amounts,
+    signal_megabytes,
+)
+from alp_assets.report.form.fields import words_of
 from schemas.form import CONTRACT_VERSION
 from schemas.texts import Language, read_texts
 
@@ -53,6 +64,43 @@ def render_checklist(machine_type: str, language: Language, params: ModelParams)
         "picture": _filled(texts["picture"], gaps),
     }
     return _environment().get_template("form.html.j2").render(values)
+
+
+def render_signal_checklist(machine_type: str, language: Language, params: Params) -> str:
+    """The page for motor current, flux and vibration as text."""
+    texts = words_of(language, signals=True)
+    machine, clip_points = texts["machines"][machine_type], params.signals.clip_points
+    gaps = {
+        "machine": machine["name"],
+        "version": CONTRACT_VERSION,
+        "rate_khz": f"{SIGNAL_RATE_HZ / 1000:g}",
+        "least_khz": f"{LEAST_SIGNAL_RATE_HZ / 1000:g}",
+        "points": f"{clip_points:,}",
+        "clip_s": f"{clip_points / SIGNAL_RATE_HZ:.2g}",
+        "each_s": f"{max(SIGNAL_SECONDS, math.ceil(clip_points / LEAST_SIGNAL_RATE_HZ))}",
+    }
+    values = {
+        "language": language,
+        "page": _filled(texts["page"], gaps),
+        "columns": texts["amounts"]["columns"],
+        "rows": [_signal_row(amount, texts["amounts"]) for amount in signal_amounts(params)],
+        "machine": machine,
+        "signals": _filled(texts["signals"], gaps),
+    }
+    return _environment().get_template("form_signals.html.j2").render(values)
+
+
+def _signal_row(amount: Amount, texts: Mapping[str, Any]) -> _Row:
+    words = _filled(texts[amount.name], amount.gaps)
+    least, most = (f"{signal_megabytes(seconds):,.0f}" for seconds in (amount.least_s, amount.most_s))
+    return _Row(
+        need=amount.need,
+        label=texts["need"][amount.need],
+        what=words["what"],
+        amount=words["amount"],
+        size=f"{least}–{most} MB",
+        opens=words["opens_from" if amount.gaps.get("clips") else "opens"],
+    )
 
 
 def _row(amount: Amount, texts: Mapping[str, Any]) -> _Row:

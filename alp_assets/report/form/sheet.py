@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from alp_assets.report.form.amounts import Need
+from alp_assets.report.form.fields import Field, example, fields_of, words_of
 from alp_assets.version import code_version
-from schemas.columns import COLUMNS, Column
+from schemas.columns import Column
 from schemas.form import CONTRACT_VERSION
 from schemas.metadata import MAX_CLIP_ID_LENGTH, MAX_SECTION_LENGTH
-from schemas.texts import Language, read_texts
+from schemas.texts import Language
 
 if TYPE_CHECKING:
     from openpyxl.styles import PatternFill
@@ -23,16 +22,19 @@ if TYPE_CHECKING:
 
 HIDDEN_SHEET = "_alp"
 
-_RECOMMENDED = ("split", "supp_type", "mic_position_id", "speed_level")
-_EXAMPLE_TIME = datetime(2026, 3, 5, 10, 10)
-_EXAMPLE_CHOICES = {"split": "train", "domain": "target", "label": "normal"}
 _LAST_ROW = 1_048_576
 _A4 = 9  # in Excel's list of papers
 _FIRST_ROW = 3  # of the customer's own
 _FORMATS = {"time": "yyyy-mm-dd hh:mm", "number": "General", "flag": "General", "choice": "General"}
 _LENGTHS = {"section_id": MAX_SECTION_LENGTH, "clip_id": MAX_CLIP_ID_LENGTH}
 _BRACKETS = {"operating_condition": ("{", "}"), "anomaly_regions": ("[", "]")}
-_WIDTHS = {"relative_path": 46, "recorded_at": 19, "operating_condition": 28, "anomaly_regions": 24}
+_WIDTHS = {
+    "relative_path": 46,
+    "channels": 32,
+    "recorded_at": 19,
+    "operating_condition": 28,
+    "anomaly_regions": 24,
+}
 _WIDTH = 15
 _DARK, _MIDDLE, _LIGHT, _RED, _PALE = "1D4E79", "7FA3C4", "D9E2EA", "F8D0CD", "F2F4F6"
 _FILLS: dict[Need, tuple[str, str]] = {
@@ -42,79 +44,34 @@ _FILLS: dict[Need, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class _Field:
-    """A column of the sheet: the contract's column, its letter in Excel, and its words."""
-
-    column: Column
-    letter: str
-    need: Need
-    header: str
-    help: str
-    choices: Mapping[str, str]
-
-
-def build_sheet(machine_type: str, language: Language) -> bytes:
-    """The workbook of a machine type (a name of ``schemas.machines``) as bytes.
+def build_sheet(machine_type: str, language: Language, *, signals: bool = False) -> bytes:
+    """The workbook of a machine type (a name of ``schemas.machines``) as bytes, for sound or for signals.
 
     The first sheet is to be filled in: headers that the contract knows, an example in row 2. Then the help,
     and a hidden sheet with the version of the contract.
     """
     import openpyxl
 
-    texts = read_texts("form", language)
-    fields = _fields(machine_type, texts["sheet"])
+    texts = words_of(language, signals=signals)
+    fields = fields_of(machine_type, texts["sheet"], signals=signals)
     book = openpyxl.Workbook()
     sheet = book.worksheets[0]
     sheet.title = texts["sheet"]["name"]
     _write_headers(sheet, fields, texts["sheet"])
-    _write_example(sheet, fields, machine_type, texts)
+    _write_example(sheet, fields, example(machine_type, texts, signals=signals))
     for field in fields:
         _validate(sheet, field, texts["sheet"])
     _mark_gaps(sheet, {field.column.name: field for field in fields}, texts["sheet"])
     _write_help(book, fields, texts)
-    _write_version(book, machine_type, language)
+    _write_version(book, f"{machine_type} signals" if signals else machine_type, language)
+    if signals:
+        _suggest(book, fields, texts["sheet"]["suggested_channels"])
     stream = io.BytesIO()
     book.save(stream)
     return stream.getvalue()
 
 
-def needed(column: Column) -> Need:
-    """How much a column is asked for in the form."""
-    if column.required or column.name == "operator_confirmed":
-        return "required"
-    return "recommended" if column.name in _RECOMMENDED else "optional"
-
-
-def _fields(machine_type: str, texts: Mapping[str, Any]) -> list[_Field]:
-    """The columns as they stand in the sheet: what is required first, the contract's order within."""
-    from openpyxl.utils import get_column_letter
-
-    order: tuple[Need, ...] = ("required", "recommended", "optional")
-    columns = sorted(COLUMNS, key=lambda column: order.index(needed(column)))
-    return [
-        _Field(
-            column,
-            get_column_letter(place),
-            needed(column),
-            texts["columns"][column.name]["header"],
-            texts["columns"][column.name]["help"],
-            _choices(column, machine_type, texts),
-        )
-        for place, column in enumerate(columns, start=1)
-    ]
-
-
-def _choices(column: Column, machine_type: str, texts: Mapping[str, Any]) -> dict[str, str]:
-    """The words to choose from by their values, the form's own machine type first; none for free text."""
-    if column.kind == "flag":
-        return {"yes": texts["yes"], "no": texts["no"]}
-    values = [value for value, _ in column.values]
-    values.sort(key=lambda value: value != machine_type)
-    return {value: texts["values"][column.name][value] for value in values}
-
-
-def _write_headers(sheet: Worksheet, fields: list[_Field], texts: Mapping[str, Any]) -> None:
+def _write_headers(sheet: Worksheet, fields: list[Field], texts: Mapping[str, Any]) -> None:
     from openpyxl.comments import Comment
     from openpyxl.styles import Alignment, Font
 
@@ -136,19 +93,9 @@ def _write_headers(sheet: Worksheet, fields: list[_Field], texts: Mapping[str, A
     _fit_to_a4(sheet)
 
 
-def _write_example(sheet: Worksheet, fields: list[_Field], machine_type: str, texts: Mapping[str, Any]) -> None:
+def _write_example(sheet: Worksheet, fields: list[Field], values: Mapping[str, Any]) -> None:
     from openpyxl.styles import Font
 
-    section = texts["machines"][machine_type]["example_section"]
-    values = {
-        "relative_path": f"{texts['sheet']['mark']} audio/{section}/{_EXAMPLE_TIME:%Y%m%d_%H%M}.wav",
-        "machine_type": texts["sheet"]["values"]["machine_type"][machine_type],
-        "section_id": section,
-        "recorded_at": _EXAMPLE_TIME,
-        "operator_confirmed": texts["sheet"]["yes"],
-        **{name: texts["sheet"]["values"][name][value] for name, value in _EXAMPLE_CHOICES.items()},
-        **texts["sheet"]["example"],
-    }
     for field in fields:
         cell = sheet[f"{field.letter}2"]
         cell.value = values.get(field.column.name)
@@ -156,7 +103,7 @@ def _write_example(sheet: Worksheet, fields: list[_Field], machine_type: str, te
         cell.font, cell.fill = Font(italic=True, color="52606D"), _fill(_PALE)
 
 
-def _validate(sheet: Worksheet, field: _Field, texts: Mapping[str, Any]) -> None:
+def _validate(sheet: Worksheet, field: Field, texts: Mapping[str, Any]) -> None:
     """Let Excel refuse what the contract would."""
     found = _validation(field, texts)
     if found is None:
@@ -167,7 +114,7 @@ def _validate(sheet: Worksheet, field: _Field, texts: Mapping[str, Any]) -> None
     sheet.add_data_validation(found)
 
 
-def _validation(field: _Field, texts: Mapping[str, Any]) -> DataValidation | None:
+def _validation(field: Field, texts: Mapping[str, Any]) -> DataValidation | None:
     from openpyxl.worksheet.datavalidation import DataValidation
 
     column = field.column
@@ -206,7 +153,7 @@ def _validation(field: _Field, texts: Mapping[str, Any]) -> DataValidation | Non
     return None
 
 
-def _mark_gaps(sheet: Worksheet, fields: Mapping[str, _Field], texts: Mapping[str, Any]) -> None:
+def _mark_gaps(sheet: Worksheet, fields: Mapping[str, Field], texts: Mapping[str, Any]) -> None:
     """Colour the cells of a begun row that the contract still misses."""
     from openpyxl.formatting.rule import Rule
     from openpyxl.styles.differential import DifferentialStyle
@@ -227,20 +174,21 @@ def _mark_gaps(sheet: Worksheet, fields: Mapping[str, _Field], texts: Mapping[st
 
 
 def _gaps(
-    fields: Mapping[str, _Field], is_train: str, is_supplemental: str, texts: Mapping[str, Any]
+    fields: Mapping[str, Field], is_train: str, is_supplemental: str, texts: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Columns and the formula that is true where a cell of it is missing or contradicts the row's split."""
     cells = {name: f"${field.letter}{_FIRST_ROW}" for name, field in fields.items()}
     for name, field in fields.items():
-        if field.column.required:
+        if field.needed_always:
             yield name, f'{cells[name]}=""'
     normal = texts["values"]["label"]["normal"]
     yield "operator_confirmed", f'{is_train},{cells["operator_confirmed"]}<>"{texts["yes"]}"'
     yield "label", f'{is_train},{cells["label"]}<>"",{cells["label"]}<>"{normal}"'
-    yield "supp_type", f'{is_supplemental},{cells["supp_type"]}=""'
+    if "supp_type" in cells:
+        yield "supp_type", f'{is_supplemental},{cells["supp_type"]}=""'
 
 
-def _write_help(book: Workbook, fields: list[_Field], texts: Mapping[str, Any]) -> None:
+def _write_help(book: Workbook, fields: list[Field], texts: Mapping[str, Any]) -> None:
     from openpyxl.styles import Alignment, Font
 
     guide, needs = texts["sheet"]["guide"], texts["amounts"]["need"]
@@ -266,12 +214,26 @@ def _write_help(book: Workbook, fields: list[_Field], texts: Mapping[str, Any]) 
     _fit_to_a4(sheet)
 
 
-def _write_version(book: Workbook, machine_type: str, language: Language) -> None:
+def _suggest(book: Workbook, fields: list[Field], suggestions: Iterable[str]) -> None:
+    """Offer usual channels to choose from; anything else may be written as well."""
+    from openpyxl.worksheet.datavalidation import DataValidation
+
+    hidden, sheet = book[HIDDEN_SHEET], book.worksheets[0]
+    for row, text in enumerate(suggestions, start=1):
+        hidden[f"D{row}"] = text
+    letter = next(field.letter for field in fields if field.column.name == "channels")
+    offered = DataValidation(type="list", formula1=f"{HIDDEN_SHEET}!$D$1:$D${row}", allow_blank=True)
+    offered.showErrorMessage = False
+    offered.add(f"{letter}2:{letter}{_LAST_ROW}")
+    sheet.add_data_validation(offered)
+
+
+def _write_version(book: Workbook, form: str, language: Language) -> None:
     sheet = book.create_sheet(HIDDEN_SHEET)
     for row in (
         ("contract_version", CONTRACT_VERSION),
         ("alp_version", code_version()),
-        ("form", machine_type),
+        ("form", form),
         ("language", language),
     ):
         sheet.append(row)

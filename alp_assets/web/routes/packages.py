@@ -67,7 +67,7 @@ def show(customer: str, package: str, identity: Viewer, services: Shared) -> JSO
 def report(customer: str, package: str, identity: Viewer, services: Shared, download: bool = False) -> Response:
     """The report, one page that needs nothing beside itself."""
     folder = visible_package(services, identity, customer, package)
-    return _page(folder.path / views.REPORT_FILE, f"{customer}-{package}-report.html", download=download)
+    return _page(folder.file("report", views.REPORT_FILE), f"{customer}-{package}-report.html", download=download)
 
 
 @router.get("/{customer}/{package}/letter", response_class=Response)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from alp_assets.errors import AlpError
 from alp_assets.files import read_json
 from alp_assets.stages.package import REJECTED, STAGES, PackageFolder
+from alp_assets.store.base import Store, store_of
 from alp_assets.web.problems import API
 from alp_assets.web.runs import Run
 from alp_assets.web.views.checks import listed
@@ -18,35 +19,37 @@ from alp_assets.web.views.models import finite
 from schemas.sections import SLUG
 from schemas.texts import LANGUAGES
 
-REPORT_FILE = Path("report") / "report.html"
+REPORT_FILE = "report.html"
 
 
 def packages_of(data_root: Path, customer: str | None) -> list[PackageFolder]:
     """The packages that have arrived, of a customer or of all."""
+    store = store_of(data_root)
     names = {
-        (path.parts[-2], path.name)
-        for path in (data_root / "packages").glob(f"{customer or '*'}/*")
-        if path.is_dir()
+        (whose, name)
+        for whose in ([customer] if customer else store.below("packages"))
+        for name in store.below(f"packages/{whose}")
     }
-    names |= {
-        (path.parts[-2], path.stem)
-        for path in (data_root / "inbox").glob(f"{customer or '*'}/*.zip")
-        if path.is_file()
-    }
+    names |= set(_sent(store, customer))
     return [
         PackageFolder(data_root, *name) for name in sorted(names) if all(SLUG.fullmatch(part) for part in name)
     ]
 
 
+def _sent(store: Store, customer: str | None) -> Iterator[tuple[str, str]]:
+    """Customer and package of the zips in the inbox."""
+    for whose in [customer] if customer else store.below("inbox"):
+        for item in store.arrived(f"inbox/{whose}"):
+            path = PurePosixPath(item.name)
+            if len(path.parts) == 1 and path.suffix == ".zip":
+                yield whose, path.stem
+
+
 def customers(data_root: Path) -> list[str]:
     """Everybody whose data there are."""
-    names = {
-        path.name
-        for place in ("packages", "inbox", "models")
-        for path in (data_root / place).glob("*")
-        if path.is_dir() and SLUG.fullmatch(path.name)
-    }
-    return sorted(names)
+    store = store_of(data_root)
+    names = {name for place in ("packages", "inbox", "models") for name in store.below(place)}
+    return sorted(name for name in names if SLUG.fullmatch(name))
 
 
 def overview(folder: PackageFolder, run: Run | None) -> dict[str, Any]:
@@ -65,22 +68,22 @@ def overview(folder: PackageFolder, run: Run | None) -> dict[str, Any]:
 
 def unsettled(folder: PackageFolder) -> bool:
     """Whether a run may have more to tell of a package than its folder does."""
-    return not folder.stage("report").is_dir() or _working(folder)
+    return not folder.has("report") or _working(folder)
 
 
 def state_of(folder: PackageFolder, run: Run | None) -> str:
     """waiting, running, finished, refused, failed or stopped."""
     if run is not None and run.going:
         return "running"
-    if folder.stage(REJECTED).is_dir() or _failed_gate(folder):
+    if folder.has(REJECTED) or _failed_gate(folder):
         return "refused"
-    if folder.stage("report").is_dir():
+    if folder.has("report"):
         return "finished"
     if run is not None and run.status in ("FAILURE", "CANCELED"):
         return "failed"
     if run is None and _working(folder):
         return "running"
-    return "stopped" if folder.path.is_dir() else "waiting"
+    return "stopped" if folder.exists() else "waiting"
 
 
 def stage_states(folder: PackageFolder, state: str) -> list[dict[str, Any]]:
@@ -90,7 +93,7 @@ def stage_states(folder: PackageFolder, state: str) -> list[dict[str, Any]]:
     stopped = False
     for name in STAGES:
         summary = summaries[name]
-        done = summary is not None or (name == "report" and folder.stage(name).is_dir())
+        done = summary is not None or (name == "report" and folder.has(name))
         working = next(folder.path.glob(f".{name}.*.part"), None) is not None
         gates = summary["gates"] if summary else []
         if stopped:
@@ -116,7 +119,7 @@ def details(folder: PackageFolder, run: Run | None, dagster_url: str | None) -> 
     """A package as its own page shows it."""
     state = state_of(folder, run)
     metrics = _metrics(folder)
-    has_report, has_letter = (folder.path / REPORT_FILE).is_file(), folder.stage(REJECTED).is_dir()
+    has_report, has_letter = folder.file("report", REPORT_FILE).is_file(), folder.has(REJECTED)
     return {
         **overview(folder, run),
         "stages": stage_states(folder, state),
@@ -191,7 +194,7 @@ def _summary(folder: PackageFolder, name: str) -> dict[str, Any] | None:
 
 def _metrics(folder: PackageFolder) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = read_json(folder.stage("scores") / "metrics.json")
+        found: dict[str, Any] = read_json(folder.file("scores", "metrics.json"))
     except (OSError, json.JSONDecodeError):
         return {}
     return found
@@ -199,7 +202,7 @@ def _metrics(folder: PackageFolder) -> dict[str, Any]:
 
 def _receipt(folder: PackageFolder) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = read_json(folder.stage("upload") / "receipt.json")
+        found: dict[str, Any] = read_json(folder.file("upload", "receipt.json"))
     except (OSError, json.JSONDecodeError):
         return {}
     return found

@@ -9,6 +9,9 @@ from typing import Any
 from alp_assets.errors import AlpError
 from alp_assets.web.workers.asked import SPECTROGRAM, WAVEFORM, Job, Start, loaded_model, read_model
 
+_OF_PATIENCE = 0.8
+"""Share of a request's time after which decoding is stopped: then there is time to say so."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +64,10 @@ def _diagnosis(job: Job, state: dict[str, Any]) -> dict[str, Any]:
 
     start: Start = state["start"]
     loaded = [loaded_model(look, state) for look in job.looks]
-    params = start.params.model_copy(update={"clips": loaded[0].clips})
+    limits = start.params.quality
+    patience = min(limits.decode_seconds, _OF_PATIENCE * start.params.web.quick_seconds)
+    limits = limits.model_copy(update={"decode_seconds": patience})
+    params = start.params.model_copy(update={"clips": loaded[0].clips, "quality": limits})
     heard = Heard(job.path, params, job.name, start.params.web.recording_seconds)
     results = [
         result_of(look, item, heard, job.parts, state) for look, item in zip(job.looks, loaded, strict=True)

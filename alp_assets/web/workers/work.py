@@ -10,6 +10,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+from alp_assets.watch.logs import set_up
+
 _PATIENCE = 10
 
 
@@ -23,6 +25,7 @@ def main(line_number: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which closes the line
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    set_up()
     line = Connection(line_number)
     job, start, memory_bytes, patient = line.recv()
     if patient:

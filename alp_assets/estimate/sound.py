@@ -1,8 +1,7 @@
-"""What a planned delivery comes to: clips, hours, storage, the engines that it opens, and time to work on it."""
+"""What a planned delivery of sound comes to."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +12,10 @@ from alp_assets.audio.standardize import CLIP_SECONDS, SAMPLE_RATE
 from alp_assets.engines.catalog import make_engine
 from alp_assets.engines.selection import BANKS_ALWAYS, Choice, Situation, choose_engine
 from alp_assets.errors import ParameterError
+from alp_assets.estimate.base import MOST, MOST_RATE_HZ, Amount, Estimate, Outlook, within
 from alp_assets.params import SOUND_ENGINES, Params
 from schemas.texts import Language, read_texts
 
-_MOST = 1_000_000
-_MOST_RATE_HZ = 10_000_000
 _PCM_BITS = (16, 24, 32)
 _STANDARD_BYTES = 2 * SAMPLE_RATE * CLIP_SECONDS
 _C = "meta_prototype"
@@ -46,10 +44,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name in ("sections", "conditions", "recordings", "channels"):
-            _within(name, getattr(self, name), 1, _MOST)
-        _within("minutes", self.minutes, 0, _MOST, above=True)
-        _within("noise_minutes", self.noise_minutes, 0, _MOST)
-        _within("sample_rate_hz", self.sample_rate_hz, 1, _MOST_RATE_HZ)
+            within(name, getattr(self, name), 1, MOST)
+        within("minutes", self.minutes, 0, MOST, above=True)
+        within("noise_minutes", self.noise_minutes, 0, MOST)
+        within("sample_rate_hz", self.sample_rate_hz, 1, MOST_RATE_HZ)
         if self.bits not in _PCM_BITS:
             raise ParameterError(f"bits is {self.bits}; recorders write {', '.join(map(str, _PCM_BITS))}.")
         if not self.machine_types:
@@ -64,47 +62,6 @@ class Plan:
     def seconds(self) -> float:
         """Recorded time of one machine."""
         return 60 * (self.conditions * self.minutes + self.noise_minutes)
-
-
-@dataclass(frozen=True)
-class Amount:
-    """Recordings in figures: standard clips (normal, noise), hours, bytes as recorded and standardised."""
-
-    normal_clips: int
-    noise_clips: int
-    hours: float
-    raw_bytes: int
-    standard_bytes: int
-
-    @property
-    def clips(self) -> int:
-        """All clips."""
-        return self.normal_clips + self.noise_clips
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """Whether an engine could learn from a machine of the plan, and whether ``auto`` takes it."""
-
-    engine: str
-    letter: str
-    possible: bool
-    automatic: bool
-    note: str
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a plan comes to. ``basis`` says where ``compute_s`` comes from, ``warnings`` what is wrong with it."""
-
-    plan: Plan
-    machine: Amount
-    total: Amount
-    encoder: str
-    engines: tuple[Outlook, ...]
-    compute_s: float
-    basis: str
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -132,13 +89,7 @@ def estimate(plan: Plan, params: Params, encoder: str, language: Language = "en"
     confirmed and say their condition.
     """
     machine = _amount(plan, params)
-    total = Amount(
-        machine.normal_clips * plan.machines,
-        machine.noise_clips * plan.machines,
-        machine.hours * plan.machines,
-        machine.raw_bytes * plan.machines,
-        machine.standard_bytes * plan.machines,
-    )
+    total = machine.times(plan.machines)
     texts = read_texts("estimate", language)
     engines = tuple(_outlooks(plan, params, encoder, texts["notes"]))
     taken = next((outlook.engine for outlook in engines if outlook.automatic), "")
@@ -152,13 +103,6 @@ def estimate(plan: Plan, params: Params, encoder: str, language: Language = "en"
         texts["basis"]["measured"].format(files=", ".join(_files(encoder))),
         tuple(_warnings(plan, machine, params, texts["warnings"])),
     )
-
-
-def _within(name: str, value: float, least: int, most: int, *, above: bool = False) -> None:
-    fits = math.isfinite(value) and (value > least if above else value >= least) and value <= most
-    if not fits:
-        word = "more than" if above else "at least"
-        raise ParameterError(f"{name} is {value:g}; it must be {word} {least} and at most {most:,}.")
 
 
 def _amount(plan: Plan, params: Params) -> Amount:

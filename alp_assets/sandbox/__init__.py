@@ -1,0 +1,1 @@
+"""Work on bytes of strangers in processes of their own, with limits of time and memory."""

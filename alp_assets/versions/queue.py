@@ -1,0 +1,146 @@
+"""What waits to be versioned: a file for each package, and one lock for who takes them all.
+
+Whoever holds the lock takes everything that waits, its own package and those of others, and leaves each of
+the others its answer. A process that is killed while it holds the lock leaves the files; the next one takes them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from alp_assets.errors import SnapshotFailed
+from alp_assets.files import read_json, write_json
+from alp_assets.stages.package import PackageFolder
+
+_FOLDER = "versions"
+_POLL_S = 0.1
+_OLD_S = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A package that waits. ``ticket`` is new every time; ``push`` says whether it goes to the remote as well."""
+
+    ticket: str
+    customer: str
+    package: str
+    push: bool
+
+    @property
+    def key(self) -> str:
+        """The package's key."""
+        return f"{self.customer}__{self.package}"
+
+    def folder(self, data_root: Path) -> PackageFolder:
+        """The package's folder."""
+        return PackageFolder(data_root, self.customer, self.package)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a ticket. ``problem`` is empty when all went well; without ``revision`` nobody committed.
+
+    ``taken`` says whether DVC holds the package, also where it could not be pushed.
+    """
+
+    taken: bool
+    content_hash: str = ""
+    models: int = 0
+    pushed: bool = False
+    repository: str = ""
+    revision: str = ""
+    problem: str = ""
+
+
+class Queue:
+    """The waiting packages of a data root."""
+
+    def __init__(self, data_root: Path) -> None:
+        self.place = data_root / _FOLDER
+        self._waiting, self._answers = self.place / "queue", self.place / "answers"
+
+    def enter(self, folder: PackageFolder, *, push: bool) -> Ticket:
+        """Let a package wait; one that waits already does so once."""
+        ticket = Ticket(uuid.uuid4().hex, folder.customer, folder.package, push)
+        write_json(self._waiting / f"{ticket.key}.json", asdict(ticket))
+        return ticket
+
+    def waiting(self) -> list[Ticket]:
+        """All that waits, those that came first at the front; packages that are gone do not wait any more."""
+        dated = []
+        for path in self._waiting.glob("[!.]*.json"):
+            try:
+                ticket = Ticket(**read_json(path))
+                dated.append((path.stat().st_mtime_ns, path.name, ticket))
+            except FileNotFoundError:  # taken meanwhile
+                continue
+            except (
+                ValueError,
+                TypeError,
+            ):  # nothing that ALP wrote
+                path.unlink(missing_ok=True)
+                continue
+            if not ticket.folder(self.place.parent).path.is_dir():
+                dated.pop()
+                path.unlink(missing_ok=True)
+        return [ticket for _, _, ticket in sorted(dated, key=lambda item: item[:2])]
+
+    def leave(self, ticket: Ticket, answer: Answer) -> None:
+        """Answer a ticket. One that came for the same package meanwhile goes on waiting."""
+        write_json(self._answers / f"{ticket.ticket}.json", asdict(answer))
+        path = self._waiting / f"{ticket.key}.json"
+        if path.is_file() and read_json(path)["ticket"] == ticket.ticket:
+            path.unlink(missing_ok=True)
+
+    def answer(self, ticket: Ticket) -> Answer | None:
+        """The answer to a ticket, which is given once."""
+        path = self._answers / f"{ticket.ticket}.json"
+        try:
+            answer = Answer(**read_json(path))
+        except FileNotFoundError:
+            return None
+        path.unlink(missing_ok=True)
+        return answer
+
+    def drop_old_answers(self) -> None:
+        """Remove the answers of processes that were killed before they read them."""
+        for path in self._answers.glob("*.json"):
+            if time.time() - path.stat().st_mtime > _OLD_S:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, longest_s: float, meanwhile: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+        """Be the only one who versions; yields False as soon as ``meanwhile`` says that it is not needed any more.
+
+        Raises:
+            SnapshotFailed: others held it for longer than ``longest_s``.
+        """
+        self.place.mkdir(parents=True, exist_ok=True)
+        end = time.monotonic() + longest_s
+        with (self.place / "lock").open("a") as handle:
+            while not _locked(handle.fileno()):
+                if meanwhile():
+                    yield False
+                    return
+                if time.monotonic() > end:
+                    raise SnapshotFailed(
+                        f"{self.place}: others have been versioning for {longest_s:g} s. What waits is taken with "
+                        "the next package, or by `alp snapshot`."
+                    )
+                time.sleep(_POLL_S)
+            yield True
+
+
+def _locked(handle: int) -> bool:
+    """The lock ends with the process, however that ends."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,253 @@
+"""The git and DVC repository that a data root belongs to: its own, or that of the project around it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alp_assets.errors import VersionRefused
+from alp_assets.files import write_bytes
+from alp_assets.home import object_url
+from alp_assets.params import PROJECT
+from alp_assets.versions.git import Git
+from alp_assets.versions.quiet import quiet
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+REMOTE = "store"
+PARAMS = "params.yaml"
+_MARK = "# ALP's repository"
+# with ?* in place of * git and DVC do not take the folder above for ignored as well
+_IGNORED = f"""\
+{_MARK}: git keeps the .dvc files, the parameters and nothing else; DVC keeps what they name.
+/*
+!/.gitignore
+!/.dvc
+!/.dvcignore
+!/params.yaml
+!/packages
+/packages/*/?*
+!/packages/*/*.dvc
+!/models
+/models/*/*/?*
+!/models/*/*/*.dvc
+!/weights
+/weights/?*
+!/weights/*.dvc
+"""
+_UNFINISHED = """\
+# What a stage was writing when it was killed is no result.
+.*.part
+.*.unfinished
+.packing-*
+"""
+_PARAMS = """\
+# The parameters of this data root. What is left out keeps its default.
+"""
+_ENDPOINT = "ALP_S3_ENDPOINT"
+_LINKS = ("reflink", "hardlink", "copy")
+_EXTRAS = {
+    "s3": ("dvc_s3", "install the extra s3: pip install 'alp[s3]'"),
+    "ssh": ("dvc_ssh", "pip install dvc-ssh"),
+    "sftp": ("dvc_ssh", "pip install dvc-ssh"),
+}
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Where a data root is versioned. ``root`` is the top of the repository."""
+
+    root: Path
+    data_root: Path
+
+    @property
+    def own(self) -> bool:
+        """Whether the repository is the data root's own and ALP made it; only there ALP commits."""
+        if self.root != self.data_root:
+            return False
+        ignored = self.root / ".gitignore"
+        made = ignored.is_file() and ignored.read_text(encoding="utf-8").startswith(_MARK)
+        return made or not self.git.is_repository()
+
+    @property
+    def git(self) -> Git:
+        """Its git."""
+        return Git(self.root)
+
+    def inside(self, path: Path) -> str:
+        """A path as git knows it."""
+        return path.resolve().relative_to(self.root).as_posix()
+
+
+def find_repository(data_root: Path) -> Repository | None:
+    """The repository that a data root lies in, the nearest one."""
+    place = data_root.resolve()
+    for candidate in (place, *place.parents):
+        if (candidate / ".dvc" / "config").is_file():
+            return Repository(candidate, place)
+    return None
+
+
+def repository_of(data_root: Path) -> Repository:
+    """The repository of a data root, with its history.
+
+    Raises:
+        VersionRefused: there is none, or it has no git.
+    """
+    _refuse_buckets(data_root)
+    found = find_repository(data_root)
+    if found is None:
+        raise VersionRefused(
+            f"{data_root}: nothing was versioned here yet. `alp init {data_root}` makes it a repository, and the "
+            "next package that is onboarded is its first version."
+        )
+    if not found.git.is_repository():
+        raise VersionRefused(
+            f"{found.root}: DVC is here, but no git, which keeps the history. `alp init {data_root}` adds it."
+        )
+    return found
+
+
+def make_repository(data_root: Path, remote: str = "") -> Repository:
+    """The repository of a data root, made where there is none; ``remote`` becomes its default remote.
+
+    Inside a project that has a repository that one is used, and nothing is made or committed.
+
+    Raises:
+        VersionRefused: the remote is of a kind that is not installed, or cannot be reached.
+    """
+    _refuse_buckets(data_root)
+    found = find_repository(data_root) or Repository(data_root.resolve(), data_root.resolve())
+    if not found.own:
+        if not (found.root / ".dvc" / "config").is_file():
+            raise VersionRefused(
+                f"{found.root}: is a git repository that ALP did not make. Run `dvc init` there and commit "
+                "versions yourself, or choose another data root."
+            )
+        if remote:
+            raise VersionRefused(
+                f"{data_root}: lies in the repository {found.root}, whose remotes are its developers' business: "
+                "`dvc remote add --default`."
+            )
+        return found
+    if remote:
+        remote = remote if "://" in remote else str(Path(remote).expanduser().resolve())
+        _check_remote(remote)
+    if remote or not _is_whole(found):
+        _set_up(found, remote)
+    return found
+
+
+def default_data_root(data_root: Path) -> bool:
+    """Whether this is the data root that ``dvc.yaml`` of the checkout works in."""
+    return data_root.resolve() == PROJECT / "data"
+
+
+def _refuse_buckets(data_root: Path) -> None:
+    if url := object_url(data_root):
+        raise VersionRefused(
+            f"{url}: git and DVC need a data root on a disk. Switch snapshots off here (versioned.enabled: false "
+            "in params.yaml) and let the bucket keep versions of its objects."
+        )
+
+
+def _is_whole(repository: Repository) -> bool:
+    """Whether the repository is set up; one whose making was interrupted is not."""
+    made = repository.git.is_repository() and (repository.root / ".dvc" / "config").is_file()
+    return made and repository.git.asked("rev-parse", "--verify", "--quiet", "HEAD") is not None
+
+
+def _set_up(repository: Repository, remote: str) -> None:
+    root, git = repository.root, repository.git
+    root.mkdir(parents=True, exist_ok=True)
+    for name, text in ((".gitignore", _IGNORED), (".dvcignore", _UNFINISHED)):
+        before = (root / name).read_text(encoding="utf-8") if (root / name).is_file() else ""
+        if not before.startswith(text):
+            write_bytes(root / name, (text + before).encode())
+    if not git.is_repository():
+        git("init", "--quiet", "--initial-branch=main")
+    with quiet():
+        _set_up_dvc(root, remote)
+    if not (root / PARAMS).is_file() and not repository.data_root.joinpath("packages").exists():
+        write_bytes(root / PARAMS, _PARAMS.encode())
+    kept = [".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config", PARAMS]
+    words = f"Versions are stored in {remote}" if remote else "Versions of packages and models begin"
+    git.committed([name for name in kept if (root / name).is_file()], words)
+
+
+def _set_up_dvc(root: Path, remote: str) -> None:
+    from dvc.repo import Repo
+
+    if (root / ".dvc" / "config").is_file():
+        _forget_no_scm(root)
+        repo = Repo(str(root))
+    else:
+        repo = Repo.init(str(root))
+    with repo, repo.config.edit() as config:
+        config["core"] |= {"analytics": False, "check_update": False}
+        config["cache"].setdefault("type", list(_links(repo)))
+        if remote:
+            config["remote"][REMOTE] = _settings(remote)
+            config["core"]["remote"] = REMOTE
+
+
+def _forget_no_scm(root: Path) -> None:
+    """Let a DVC repository that was made without git have one."""
+    from dvc.config import Config
+
+    with Config(dvc_dir=str(root / ".dvc"), validate=False).edit() as config:
+        config["core"].pop("no_scm", None)
+
+
+def _links(repo: Repo) -> tuple[str, ...]:
+    """Links that the file system knows. DVC takes a copy for as good as a reflink, and would store all twice."""
+    from dvc.fs import localfs
+    from dvc_objects.fs.generic import test_links
+
+    cache = repo.cache.local.path
+    knows = test_links(["reflink"], localfs, cache, localfs, os.path.join(repo.root_dir, "packages"))  # noqa: PTH118
+    return _LINKS if knows else _LINKS[1:]
+
+
+def _check_remote(url: str) -> None:
+    kind, separator, _ = url.partition("://")
+    if separator and kind in _EXTRAS:
+        module, how = _EXTRAS[kind]
+        if importlib.util.find_spec(module) is None:
+            raise VersionRefused(f"{url}: remotes of this kind need another package; {how}.")
+    try:
+        with quiet():
+            _reach(url)
+    except Exception as error:  # every kind of remote raises errors of its own
+        raise VersionRefused(
+            f"{url}: this remote cannot be reached ({error or type(error).__name__}). Check the address and what "
+            "signs you in there, and try again."
+        ) from error
+
+
+def _settings(url: str) -> dict[str, str]:
+    """A remote as DVC's configuration has it; another S3 than Amazon's is where data roots in buckets are."""
+    endpoint = os.environ.get(_ENDPOINT) if url.startswith("s3://") else None
+    return {"url": url, "endpointurl": endpoint} if endpoint else {"url": url}
+
+
+def _reach(url: str) -> None:
+    """Look at a remote as DVC will; a local folder is made."""
+    from dvc.fs import get_cloud_fs
+
+    cls, settings, path = get_cloud_fs({}, **_settings(url))
+    fs = cls(**settings)
+    if fs.protocol == "local":
+        Path(path).mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError("it cannot be written to")
+    elif fs.protocol == "s3":
+        bucket = path.partition("/")[0]
+        if not fs.exists(bucket):
+            raise FileNotFoundError(f"there is no bucket {bucket}, or these credentials may not see it")
+    else:
+        fs.exists(path)

@@ -1,0 +1,178 @@
+"""Which versions of a package there are, by the commits that hold them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from alp_assets.errors import AlpError, VersionRefused
+from alp_assets.stages.package import STAGES, PackageFolder
+from alp_assets.versions.git import Commit
+from alp_assets.versions.repository import Repository, default_data_root
+
+LOCK = "dvc.lock"
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A version of a package: what its folders held at a commit.
+
+    ``outs`` has the hash of each folder by its path inside the package, empty for the package itself. The version
+    of the working tree, which may not be committed, has no ``commit``.
+    """
+
+    folder: PackageFolder
+    commit: Commit | None
+    outs: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.commit.commit[:10] if self.commit else "working tree"
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """``customer/package@REV`` in two; without a revision that is empty."""
+    name, _, revision = text.rpartition("@") if "@" in text else (text, "", "")
+    return name, revision
+
+
+def package_of(data_root: Path, name: str) -> PackageFolder:
+    """The folder of ``customer/package`` or ``customer__package``, which need not be there any more."""
+    customer, separator, package = name.replace("__", "/", 1).partition("/")
+    if not separator or "/" in package:
+        raise VersionRefused(f"{name!r} names no package; write customer/package, for example acme/pumps-march.")
+    return PackageFolder(data_root, customer, package)
+
+
+def committed(repository: Repository, folder: PackageFolder) -> list[Revision]:
+    """The versions of a package that git has, the latest first; one that is like the one before it counts once."""
+    paths = _paths(repository, folder)
+    found: list[Revision] = []
+    for commit in repository.git.log("--", *paths):
+        outs = outs_at(repository, folder, commit.commit)
+        if found and found[-1].outs == outs:
+            found[-1] = replace(found[-1], commit=commit)  # the earlier commit made this version
+        else:
+            found.append(Revision(folder, commit, outs))
+    return [revision for revision in found if revision.outs]
+
+
+def working_tree(repository: Repository, folder: PackageFolder) -> Revision:
+    """The version that DVC has of the package as it was last taken, committed or not; ``outs`` may be empty."""
+    return Revision(folder, None, outs_at(repository, folder, None))
+
+
+def recorded_hash(path: Path) -> str:
+    """The hash that a ``.dvc`` file holds."""
+    return str(_parsed(path.read_text(encoding="utf-8"), str(path))["outs"][0]["md5"])
+
+
+def outs_at(repository: Repository, folder: PackageFolder, commit: str | None) -> dict[str, str]:
+    """What DVC's files say of a package at a commit, or in the working tree."""
+    own, *lock = _paths(repository, folder)
+    if text := _text(repository, own, commit):
+        return {"": _parsed(text, own)["outs"][0]["md5"]}
+    outs: dict[str, str] = {}
+    for path in lock:
+        top = repository.inside(folder.path)
+        for stage in (_parsed(_text(repository, path, commit) or "{}", path).get("stages") or {}).values():
+            for out in stage.get("outs", ()):
+                parent, _, name = str(out["path"]).rpartition("/")
+                if parent == top and name in STAGES:
+                    outs[name] = str(out["md5"])
+    return outs
+
+
+def recorded_model(repository: Repository, place: Path) -> str:
+    """The hash of a model version's folder, which never changes; ``VersionRefused`` when git never had it."""
+    path = f"{repository.inside(repository.data_root)}/{place.as_posix()}.dvc".removeprefix("./")
+    if (text := _text(repository, path, None)) is None:
+        commits = repository.git.log("-1", "--diff-filter=AM", "--", path)
+        text = _text(repository, path, commits[0].commit) if commits else None
+    if text is None:
+        raise VersionRefused(f"{place}: this model was never versioned. `alp snapshot` versions what is there.")
+    return str(_parsed(text, path)["outs"][0]["md5"])
+
+
+def find_revision(repository: Repository, folder: PackageFolder, text: str) -> Revision:
+    """The version of a package at a git revision, or on a day; by default the latest that there was.
+
+    Raises:
+        VersionRefused: git knows no such revision, or the package was not there then.
+    """
+    versions = committed(repository, folder)
+    if not text:
+        present = working_tree(repository, folder)
+        if versions and present.outs in ({}, versions[0].outs):
+            return versions[0]
+        if present.outs:
+            return present
+        raise VersionRefused(_unknown(repository, folder, versions))
+    commit = _commit_of(repository, folder, text)
+    outs = outs_at(repository, folder, commit.commit)
+    if not outs:
+        raise VersionRefused(
+            f"{folder.customer}/{folder.package}: was not versioned at {text} ({commit.at[:10]}). "
+            + _unknown(repository, folder, versions)
+        )
+    return Revision(folder, commit, outs)
+
+
+def _unknown(repository: Repository, folder: PackageFolder, versions: list[Revision]) -> str:
+    if versions:
+        listed = ", ".join(f"{item.name} ({item.commit.at[:10]})" for item in versions[:8] if item.commit)
+        return f"Its versions: {listed}{', ...' if len(versions) > 8 else ''}."
+    return (
+        f"{folder.customer}/{folder.package}: the repository {repository.root} has no version of this package. "
+        "`alp onboard` and `alp snapshot` make one."
+    )
+
+
+def _commit_of(repository: Repository, folder: PackageFolder, text: str) -> Commit:
+    git = repository.git
+    if _DAY.fullmatch(text) or _TIME.fullmatch(text):
+        return _commit_on(repository, folder, text)
+    name = git.asked("rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
+    if name is None:
+        raise VersionRefused(
+            f"{folder.customer}/{folder.package}@{text}: there is no revision {text!r} in {repository.root}. Give "
+            "one that `alp history` shows, or a day such as 2026-03-31."
+        )
+    return git.log("-1", name.strip())[0]
+
+
+def _commit_on(repository: Repository, folder: PackageFolder, text: str) -> Commit:
+    """The last commit of a package until a moment, or until the end of a day."""
+    moment = datetime.fromisoformat(f"{text}T23:59:59" if _DAY.fullmatch(text) else text).astimezone()
+    for commit in repository.git.log("--", *_paths(repository, folder)):
+        if datetime.fromisoformat(commit.at) <= moment:
+            return commit
+    raise VersionRefused(f"{folder.customer}/{folder.package}: was not versioned yet on {text}.")
+
+
+def _paths(repository: Repository, folder: PackageFolder) -> list[str]:
+    own = f"{repository.inside(folder.path.parent)}/{folder.package}.dvc"
+    return [own, LOCK] if default_data_root(folder.data_root) else [own]
+
+
+def _text(repository: Repository, path: str, commit: str | None) -> str | None:
+    if commit is not None:
+        return repository.git.asked("show", f"{commit}:{path}")
+    place = repository.root / path
+    return place.read_text(encoding="utf-8") if place.is_file() else None
+
+
+def _parsed(text: str, path: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise AlpError(f"{path}: not a file of DVC any more ({error}). `git checkout` brings it back.") from error
+    return found

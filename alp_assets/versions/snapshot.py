@@ -1,0 +1,271 @@
+"""Versions: finished packages and the new model versions under DVC, one ``.dvc`` file each.
+
+One step takes all packages that wait, whoever asked, and commits each with a message of its own where the data
+root is a repository of its own. In a project's checkout only the ``.dvc`` files are written: commits there are for
+people.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from alp_assets.errors import AlpError, SnapshotFailed
+from alp_assets.params import PROJECT, Params, VersionParams
+from alp_assets.stages.package import STAGES, PackageFolder
+from alp_assets.versions.messages import message_of
+from alp_assets.versions.queue import Answer, Queue, Ticket
+from alp_assets.versions.repository import PARAMS, Repository, default_data_root, make_repository
+from alp_assets.versions.revisions import recorded_hash, working_tree
+from alp_assets.versions.store import Store, opened
+from alp_assets.versions.unpushed import Unpushed
+
+_FIRST_WAIT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was versioned: the content hash of the package, its model versions, and whether they were pushed.
+
+    ``revision`` is the commit, empty in a project's repository; ``problem`` says why something was not pushed.
+    """
+
+    content_hash: str
+    models: int
+    pushed: bool
+    repository: Path
+    revision: str = ""
+    problem: str = ""
+
+
+def snapshot(folder: PackageFolder, params: Params) -> Snapshot:
+    """Version a package folder and the model versions that came from it, and all others that wait.
+
+    A package that ``dvc.yaml`` works through is committed as its outputs, so that ``dvc status`` stays
+    clean; every other package gets a ``.dvc`` file of its own. A data root that lies in no DVC
+    repository becomes one. What fails is tried again for a while; a package that could be versioned but not
+    pushed is pushed with the next one.
+
+    Raises:
+        SnapshotFailed: the package could not be versioned; the text says why.
+    """
+    _refuse_missing(folder)
+    queue = Queue(folder.data_root)
+    try:
+        ticket = queue.enter(folder, push=params.versioned.push)
+        answer = _answer(queue, ticket, folder.data_root, params)
+    except SnapshotFailed:
+        raise
+    except Exception as error:  # a full disk, git, DVC: none may undo the detection
+        raise _failed(folder, error) from error
+    if not answer.taken:
+        raise SnapshotFailed(answer.problem)
+    return Snapshot(
+        answer.content_hash,
+        answer.models,
+        answer.pushed,
+        Path(answer.repository),
+        answer.revision,
+        answer.problem,
+    )
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of each package that was asked for or waited; ``problem`` says what could not be pushed."""
+
+    packages: dict[str, Answer]
+    problem: str
+
+
+def snapshot_all(data_root: Path, folders: Iterable[PackageFolder], params: Params) -> Taken:
+    """Version these packages and everything that waits, and push what could not be pushed before.
+
+    Raises:
+        SnapshotFailed: a package is not there, or others version for too long.
+    """
+    queue = Queue(data_root)
+    for folder in folders:
+        _refuse_missing(folder)
+        queue.enter(folder, push=params.versioned.push)
+    with queue.lock(params.versioned.wait_s):
+        repository = make_repository(data_root)
+        tickets = queue.waiting()
+        answers = _take(tickets, repository, queue, params)
+        for ticket in tickets:
+            if answers[ticket.key].taken:
+                queue.leave(ticket, answers[ticket.key])
+        problem = "" if tickets else _push(repository, Unpushed(queue.place), params.versioned)
+    return Taken(answers, problem or next((item.problem for item in answers.values() if item.taken), ""))
+
+
+def _refuse_missing(folder: PackageFolder) -> None:
+    if not folder.path.is_dir():
+        raise SnapshotFailed(f"{folder.customer}/{folder.package}: there is no such package at {folder.path}.")
+
+
+def _answer(queue: Queue, ticket: Ticket, data_root: Path, params: Params) -> Answer:
+    """The answer to a ticket: from whoever holds the lock, else by holding it."""
+    answers: list[Answer] = []
+
+    def answered() -> bool:
+        if found := queue.answer(ticket):
+            answers.append(found)
+        return bool(answers)
+
+    with queue.lock(params.versioned.wait_s, answered) as ours:
+        if not ours or answered():
+            return answers[0]
+        others = [item for item in queue.waiting() if item.key != ticket.key]
+        found = _take([ticket, *others], make_repository(data_root), queue, params)
+        for item in (ticket, *others):
+            if found[item.key].taken:  # who waits for another tries again himself
+                queue.leave(item, found[item.key])
+        queue.answer(ticket)
+        queue.drop_old_answers()
+        return found[ticket.key]
+
+
+def _take(tickets: list[Ticket], repository: Repository, queue: Queue, params: Params) -> dict[str, Answer]:
+    """Version packages, the first with patience, and push them."""
+    answers: dict[str, Answer] = {}
+    remotes: list[str] = []
+
+    def take() -> None:
+        left = [item for item in tickets[:1] if item.key in answers] or tickets
+        with opened(repository) as store:
+            remotes.append(store.remote)
+            for ticket in left:
+                answers[ticket.key] = _one(store, repository, ticket, params)
+        if left and not answers[left[0].key].taken:
+            raise SnapshotFailed(answers[left[0].key].problem)
+
+    try:
+        _patiently(take, params.versioned)
+    except Exception as error:  # those that were come to have a problem of their own
+        for ticket in tickets:
+            problem = str(_failed(ticket.folder(repository.data_root), error))
+            answers.setdefault(ticket.key, Answer(taken=False, problem=problem))
+    if params.versioned.push and (any(remotes) or _git_remotes(repository)):
+        taken = [item for item in tickets if item.push and answers[item.key].taken]
+        pushed, problem = _pushed(taken, repository, queue, params, stored=any(remotes))
+        answers |= {item.key: replace(answers[item.key], pushed=pushed, problem=problem) for item in taken}
+    return answers
+
+
+def _pushed(
+    taken: list[Ticket], repository: Repository, queue: Queue, params: Params, *, stored: bool
+) -> tuple[bool, str]:
+    """Push packages that were taken; whether DVC's remote has them, and what went wrong."""
+    unpushed = Unpushed(queue.place)
+    if stored:
+        for ticket in taken:
+            unpushed.add(ticket.key, _hashes(repository, ticket.folder(repository.data_root)))
+    problem = _push(repository, unpushed, params.versioned)
+    return stored and not problem, problem
+
+
+def _one(store: Store, repository: Repository, ticket: Ticket, params: Params) -> Answer:
+    folder = ticket.folder(repository.data_root)
+    try:
+        with folder.lock():
+            return _keep(store, repository, folder, params)
+    except Exception as error:  # one package's trouble is not that of the others
+        return Answer(taken=False, problem=str(_failed(folder, error)))
+
+
+def _keep(store: Store, repository: Repository, folder: PackageFolder, params: Params) -> Answer:
+    models = _models(folder)
+    for path in models:
+        store.keep(path)
+    pipeline = _pipeline_stages(folder, params, repository)
+    if pipeline:
+        store.commit_stages(pipeline)
+    else:
+        store.keep(folder.path)
+    outs = working_tree(repository, folder).outs
+    content_hash = outs.get("") or outs["scores"]
+    revision = ""
+    if repository.own:
+        kept = [Path(f"{path}.dvc") for path in (folder.path, *models)]
+        more = [repository.root / PARAMS, *repository.root.glob("weights/*.dvc")]
+        names = [repository.inside(path) for path in [*kept, *more] if path.is_file()]
+        revision = repository.git.committed(names, message_of(folder, content_hash, models))
+    return Answer(True, content_hash, len(models), False, str(repository.root), revision)
+
+
+def _hashes(repository: Repository, folder: PackageFolder) -> list[str]:
+    """The folders that a version of the package consists of, with its model versions."""
+    hashes = list(working_tree(repository, folder).outs.values())
+    return hashes + [recorded_hash(Path(f"{path}.dvc")) for path in _models(folder)]
+
+
+def _models(folder: PackageFolder) -> list[Path]:
+    """The folders of the package's model versions; one that is gone is missing from disk, and stays in history."""
+    if not folder.stage("models").is_dir():
+        return []
+    from alp_assets.stages.models import package_versions
+
+    return [path for path in package_versions(folder) if path.is_dir()]
+
+
+def _push(repository: Repository, unpushed: Unpushed, params: VersionParams) -> str:
+    """Push what waits for it; what went wrong, or nothing."""
+
+    def push() -> None:
+        with opened(repository) as store:
+            if store.remote:
+                unpushed.push(store)
+
+    try:
+        _patiently(push, params)
+        _patiently(lambda: _push_history(repository), params)
+    except Exception as error:  # each kind of remote raises errors of its own
+        return (
+            f"Versioned here, but not copied to the remote: {error}. It is tried again with the next package, or "
+            "by `alp snapshot`."
+        )
+    return ""
+
+
+def _push_history(repository: Repository) -> None:
+    """Push the commits of a data root that has a git remote."""
+    if names := _git_remotes(repository):
+        repository.git("push", "--quiet", "origin" if "origin" in names else names[0], "HEAD")
+
+
+def _git_remotes(repository: Repository) -> list[str]:
+    """The git remotes that ALP pushes to: those of a data root alone."""
+    return repository.git("remote").split() if repository.own else []
+
+
+def _pipeline_stages(folder: PackageFolder, params: Params, repository: Repository) -> list[str]:
+    """The stages of ``dvc.yaml`` that make this package, or none."""
+    if repository.root != PROJECT or not default_data_root(folder.data_root):
+        return []
+    for name, reference in params.packages.items():
+        if (reference.customer, reference.package) == (folder.customer, folder.package):
+            return [f"{stage}@{name}" for stage in STAGES]
+    return []
+
+
+def _patiently(work: Callable[[], None], params: VersionParams) -> None:
+    """Do work that may fail for a while: other processes hold DVC's lock, a network is away."""
+    for attempt in range(params.tries):
+        try:
+            work()
+            return
+        except Exception:  # whatever it was, it is raised when patience is at its end
+            if attempt == params.tries - 1:
+                raise
+            time.sleep(_FIRST_WAIT_S * 2**attempt)
+
+
+def _failed(folder: PackageFolder, error: Exception) -> SnapshotFailed:
+    said = str(error) if isinstance(error, AlpError) else repr(error)
+    return SnapshotFailed(
+        f"{folder.key}: DVC could not version the package ({said}). Its results are whole; run `alp snapshot` "
+        "when this is mended."
+    )

@@ -1,0 +1,1 @@
+"""Is all there that ALP needs? Findings, each with what to do about it."""

@@ -1,0 +1,248 @@
+"""What ALP talks to: the registry's database, Dagster's instance, the broker, the repository, the weights."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from alp_assets.errors import AlpError
+from alp_assets.home import object_url
+from alp_assets.params import Params
+from alp_assets.watch.doctor.finding import Finding, ok, problem, warning
+from alp_assets.watch.notices import Outbox
+from alp_assets.watch.redact import redact, shown_address
+from alp_assets.watch.runs import home_of, read_runs
+
+BROKER = "ALP_BROKER_URL"
+_PATIENCE_S = 3.0
+_REBUILD = "Put back a copy of it, or move it away and run the packages' stage models again, which registers them."
+
+
+def services(data_root: Path, params: Params) -> Iterator[Finding]:
+    """Everything that must answer, or be there."""
+    yield from _bucket(data_root)
+    yield _registry(data_root)
+    yield _dagster(data_root)
+    yield _broker()
+    yield _repository(data_root)
+    yield _weights(data_root, params)
+    yield _notices(data_root, params)
+
+
+def _bucket(data_root: Path) -> Iterator[Finding]:
+    """Asked for the names of the customers, where the data root lies in one."""
+    url = object_url(data_root)
+    if url is None:
+        return
+    try:
+        from alp_assets.store.base import store_of
+
+        customers = store_of(data_root).below("packages")
+    except AlpError as error:
+        fix = (
+            "Look at ALP_DATA, ALP_S3_ENDPOINT and the credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE, or the role)."
+        )
+        yield problem("bucket", str(error), fix)
+        return
+    yield ok("bucket", f"{url}, {len(customers)} customers; this machine's part lies in {data_root}")
+
+
+def _registry(data_root: Path) -> Finding:
+    """Reached and at the revision of this ALP; only looked at, so that the doctor changes nothing."""
+    from alp_assets.registry.database import FILE
+    from alp_assets.registry.tables import REVISION
+
+    given, file = os.environ.get("ALP_REGISTRY_URL", ""), data_root / FILE
+    if not given and not file.is_file():
+        return ok("registry", "none yet; the first package makes it")
+    shown = redact(given) if given else str(file)
+    try:
+        found = _revision_at(given) if given else _revision_in(file)
+    except ModuleNotFoundError as error:
+        fix = "Install ALP with its extra: `pip install 'alp[postgres]'`."
+        return problem("registry", f"{shown} needs {error.name}", fix)
+    except Exception as error:  # each database has errors of its own
+        reason = next(iter(str(getattr(error, "orig", error)).strip().splitlines()), type(error).__name__)
+        if "alembic_version" in reason:
+            return ok("registry", f"{shown} is empty; the first package makes its tables")
+        fix = "Start the database, or mend ALP_REGISTRY_URL (postgresql://user@host/database)."
+        return problem("registry", f"{shown} cannot be read: {reason}", fix if given else _REBUILD)
+    if found == REVISION:
+        return ok("registry", f"{shown}, revision {found}")
+    if str(found) > REVISION:
+        fix = "Install the later ALP that made it."
+        return problem("registry", f"{shown} is of revision {found}, this ALP knows {REVISION}", fix)
+    fix = "Make a copy of it; the next command that opens it, such as `alp models list`, migrates it."
+    return warning("registry", f"{shown} is of revision {found}, not {REVISION}", fix)
+
+
+def _revision_in(file: Path) -> str | None:
+    with closing(sqlite3.connect(f"file:{quote(str(file.absolute()))}?mode=ro", uri=True)) as connection:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return row[0] if row else None
+
+
+def _revision_at(given: str) -> str | None:
+    import sqlalchemy as sa
+
+    url = sa.make_url(given)
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    patience = {"connect_timeout": int(_PATIENCE_S)} if url.get_backend_name() == "postgresql" else {}
+    engine = sa.create_engine(url, connect_args=patience, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        found: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return found
+
+
+def _dagster(data_root: Path) -> Finding:
+    home = home_of(data_root)
+    if not (home / "dagster.yaml").is_file():
+        if os.environ.get("DAGSTER_HOME"):
+            return problem(
+                "dagster home",
+                f"DAGSTER_HOME names {home}, which has no dagster.yaml",
+                "Run `alp home` once, which makes it, or unset DAGSTER_HOME.",
+            )
+        return ok("dagster home", f"{home}: none yet; the first package makes it")
+    runs = read_runs(data_root)
+    if runs.problem:
+        return problem("dagster home", runs.problem, "Look whether its storage (see dagster.yaml there) runs.")
+    return ok("dagster home", f"{home}, {len(runs.going)} runs going on")
+
+
+def _broker() -> Finding:
+    """A PING in Redis's own words: no client library is needed to know whether it answers."""
+    given = os.environ.get(BROKER, "").strip()
+    if not given:
+        return ok("broker", "none: runs stay on this machine")
+    address, shown = urlsplit(given), shown_address(given)
+    fix = f"Start Redis, or mend {BROKER}; `redis-cli -u ${BROKER} ping` must say PONG."
+    if address.scheme not in ("redis", "rediss") or not address.hostname:
+        return problem(
+            "broker", f"{shown} is no address of a Redis", f"Write {BROKER}=redis://:password@host:6379/0."
+        )
+    try:
+        answer = _ping(address)
+    except OSError as error:
+        return problem("broker", f"{shown} cannot be reached ({error.strerror or error})", fix)
+    if answer.startswith(b"+PONG"):
+        return ok("broker", f"{shown} answers")
+    return problem("broker", f"{shown} answers {answer.decode(errors='replace').strip()[:100]}", fix)
+
+
+def _ping(address: SplitResult) -> bytes:
+    assert address.hostname is not None
+    with socket.create_connection((address.hostname, address.port or 6379), timeout=_PATIENCE_S) as plain:
+        line: socket.socket = plain
+        if address.scheme == "rediss":
+            import ssl
+
+            line = ssl.create_default_context().wrap_socket(plain, server_hostname=address.hostname)
+        if address.password:
+            words = [b"AUTH", *([unquote(address.username).encode()] if address.username else [])]
+            answer = _ask(line, [*words, unquote(address.password).encode()])
+            if not answer.startswith(b"+OK"):
+                return answer
+        return _ask(line, [b"PING"])
+
+
+def _ask(line: socket.socket, words: list[bytes]) -> bytes:
+    line.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+    return line.recv(512)
+
+
+def _repository(data_root: Path) -> Finding:
+    """Where versions go: a DVC repository in git, with a remote that survives this disk."""
+    place = next((path for path in (data_root, *data_root.parents) if (path / ".dvc" / "config").is_file()), None)
+    if place is None:
+        return warning(
+            "repository",
+            f"{data_root} lies in no DVC repository",
+            "`alp init` makes one; without it the first snapshot makes one that has no history.",
+        )
+    if not any((path / ".git").exists() for path in (place, *place.parents)):
+        return warning(
+            "repository",
+            f"{place} is a DVC repository without git, so nothing can be brought back as it was",
+            "Run `alp init` on the data root.",
+        )
+    config = (place / ".dvc" / "config").read_text(encoding="utf-8")
+    if "remote" not in config and not (place / ".dvc" / "config.local").is_file():
+        return warning(
+            "repository",
+            f"{place} has no DVC remote: versions lie on this disk alone",
+            f"`dvc -C {place} remote add --default backup URL`, or `alp init DIR --remote URL`.",
+        )
+    return ok("repository", str(place))
+
+
+def _weights(data_root: Path, params: Params) -> Finding:
+    """The encoder that the parameters name must be here; ALP's own always is."""
+    from alp_assets.encoders.weights import ENVIRONMENT, HUB_PREFIX, find_weights
+
+    wanted = params.embeddings.encoder
+    if wanted in ENVIRONMENT or wanted.startswith(HUB_PREFIX):
+        try:
+            found = find_weights(wanted, params.embeddings.pretrained, data_root)
+        except AlpError as error:
+            return problem(
+                "weights", str(error), "Mend or unset the variable; `alp weights list` shows what is here."
+            )
+        if found is None:
+            return problem(
+                "weights",
+                f"embeddings.encoder is {wanted}, whose weights are not here",
+                "`alp weights add PATH|HUB-ID` brings them in.",
+            )
+        return ok("weights", f"{wanted}: {found}")
+    shipped = Path(__file__).parents[2] / "encoders" / "shipped"
+    if not any(shipped.glob("**/*.safetensors")):
+        return problem(
+            "weights", f"{shipped} is empty: ALP's own encoder is missing", "Install ALP again; see git lfs."
+        )
+    others = [name for name in ENVIRONMENT if _at_hand(name, params, data_root)]
+    return ok("weights", f"{wanted}: ALP's own encoder is here; also here: {', '.join(others) or 'none'}")
+
+
+def _at_hand(name: str, params: Params, data_root: Path) -> bool:
+    from alp_assets.encoders.weights import find_weights
+
+    try:
+        return find_weights(name, params.embeddings.pretrained, data_root) is not None
+    except AlpError:
+        return False
+
+
+def _notices(data_root: Path, params: Params) -> Finding:
+    """Whether those who want to be told can be."""
+    notices = params.notices
+    named = {
+        "notices.webhook": notices.webhook,
+        "notices.secret": notices.secret,
+        "notices.mail_server": notices.mail_server,
+    }
+    unset = [
+        f"{name} (${variable})" for name, variable in named.items() if variable and not os.environ.get(variable)
+    ]
+    if unset:
+        return warning(
+            "notices",
+            f"named but not set here: {', '.join(unset)}",
+            "Set these variables where `dagster-daemon` runs; here they only matter if it does.",
+        )
+    waiting, undelivered = Outbox(data_root).counts()
+    if undelivered:
+        return warning(
+            "notices",
+            f"{undelivered} could not be delivered, {waiting} wait",
+            f"{data_root / 'watch' / 'undelivered'} has them with reasons; move them to ../outbox to try again.",
+        )
+    if not notices.wanted:
+        return ok("notices", "nobody is told of failures (notices.webhook, notices.mail_server)")
+    return ok("notices", f"on; {waiting} wait")

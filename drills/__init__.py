@@ -1,0 +1,1 @@
+"""Faults, made on purpose and for real: what becomes of a package when something breaks under it."""

@@ -1,0 +1,96 @@
+"""``alp status``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from alp_assets.cli import app
+from tests.watch.roots import DAY, arrive, gate, package
+
+LONG = "No recording of 40 can be used: every one of them is digital silence from its first to its last sample."
+
+
+@pytest.fixture
+def data_root(tmp_path, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    now = time.time()
+    for number, days in enumerate((60, 53, 46, 39, 32)):
+        package(tmp_path, f"acme__p{number}", received=now - days * DAY)
+    refused = {"quality": [gate("audio_quality", "failed", LONG)]}
+    package(tmp_path, "rival__bad", until="quality", gates=refused, received=now)
+    place = package(tmp_path, "rival__busy", until="clips", received=now)
+    (place / ".embeddings.abcdefgh.part").mkdir()
+    arrive(tmp_path, "rival__waits", at=now - 7_300)
+    return tmp_path
+
+
+def run(data_root, *arguments, columns=80):
+    return CliRunner().invoke(
+        app,
+        ["status", "--data", str(data_root), *arguments],
+        env={"COLUMNS": str(columns)},
+        catch_exceptions=False,
+    )
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_tables_fit_the_terminal_and_break_no_name(data_root, columns):
+    shown = run(data_root, columns=columns).output
+    assert max(map(len, shown.splitlines())) <= columns
+    for word in ("5 finished", "1 refused", "1 running", "1 waiting", "rival__waits, for 2 h"):
+        assert word in shown
+    lines = shown.splitlines()
+    assert any(line.split()[:2] == ["rival__busy", "embeddings"] for line in lines)
+    assert any(line.split()[:2] == ["rival__bad", "refused"] for line in lines)
+    assert any(line.split()[:2] == ["acme", "5"] and "32 days" in line for line in lines)
+    assert " ".join(LONG.split()[:4]) in shown
+
+
+def test_json_has_it_all(data_root):
+    told = json.loads(run(data_root, "--json").output)
+    assert told["packages"]["finished"] == 5
+    assert told["oldest_waiting"]["package"] == "rival__waits"
+    assert told["oldest_waiting"]["seconds"] == pytest.approx(7_300, abs=60)
+    assert [item["package"] for item in told["running"]] == ["rival__busy"]
+    assert told["troubles"][0]["why"] == LONG
+    assert [item["customer"] for item in told["customers"] if item["overdue"]] == ["acme"]
+    assert told["unreadable"] == {}
+
+
+def test_nothing_is_made_in_a_root_that_is_looked_at(tmp_path):
+    assert run(tmp_path).exit_code == 0
+    assert "none" in run(tmp_path).output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_thousand_packages_take_little_and_no_heavy_library(tmp_path):
+    for number in range(1_000):
+        place = tmp_path / "packages" / f"c{number % 40}" / f"p{number}"
+        for stage in ("quality", "report"):
+            (place / stage).mkdir(parents=True)
+            (place / stage / "summary.json").write_text('{"figures": {}, "gates": []}')
+    code = (
+        "import sys, time; from alp_assets.cli import app; began = time.process_time()\n"
+        "try: app(['status'])\n"
+        "except SystemExit: pass\n"
+        "heavy = [name for name in ('pandas', 'dagster', 'torch', 'dvc') if name in sys.modules]\n"
+        "print(time.process_time() - began, heavy, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"ALP_DATA": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "1,000 finished" in done.stdout
+    seconds, _, heavy = done.stderr.strip().partition(" ")
+    assert heavy == "[]"
+    assert float(seconds) < 2.0
