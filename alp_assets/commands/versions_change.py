@@ -72,10 +72,9 @@ def retire(
 ) -> None:
     """Give a package up: files, partition and events go, models are archived, `alp restore` brings it back."""
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
-    import dagster as dg
-
     from alp_assets.assets.events import forget_package, refuse_running
-    from alp_assets.home import dagster_home, open_root
+    from alp_assets.assets.instance import open_instance
+    from alp_assets.home import open_root
     from alp_assets.params import load_params
     from alp_assets.terminal import Terminal
     from alp_assets.versions.retire import retire as give_up
@@ -84,7 +83,7 @@ def retire(
     root, terminal = open_root(data), Terminal(quiet=as_json)
     folder = package_of(root, package)
     _ask(f"Retire {folder.customer}/{folder.package} in {root}?", yes=yes, as_json=as_json)
-    with dg.DagsterInstance.from_config(str(dagster_home(root))) as instance:
+    with open_instance(root) as instance:
         refuse_running(instance, folder.key)
         done = give_up(folder, load_params(root), os.environ.get("USER") or "alp", force=force)
         runs = forget_package(instance, folder.key)
@@ -196,14 +195,13 @@ def prune(
 ) -> None:
     """Delete old runs and their events from Dagster; the latest runs of every package stay."""
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
-    import dagster as dg
-
     from alp_assets.assets.events import prune as prune_runs
-    from alp_assets.home import dagster_home, open_root
+    from alp_assets.assets.instance import open_instance
+    from alp_assets.home import open_root
     from alp_assets.terminal import Terminal
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
-    with dg.DagsterInstance.from_config(str(dagster_home(root))) as instance:
+    with open_instance(root) as instance:
         found = prune_runs(instance, keep_days, dry_run=True)
         if not dry_run and found.runs:
             _ask(f"Delete {found.runs:,} runs older than {keep_days:g} days?", yes=yes, as_json=as_json)

@@ -226,7 +226,7 @@ class _Worker:
     def contents(self, size: int) -> Bytes:
         """What the decoder put into the arena. It is copied: the decoder might write there again."""
         data = np.empty(size, np.uint8)
-        if os.preadv(self._arena, [data], 0) != size:
+        if os.preadv(self._arena, [data.data], 0) != size:
             raise self.lost("it cut the memory off")
         return data
 
