@@ -13,7 +13,7 @@ demo: .venv/installed  ## onboard a synthetic customer
 
 test: export OMP_NUM_THREADS := 1  # each of the two processes that test works on a core of its own
 test: lint  ## all checks of the code and all tests
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: .venv/installed  ## style, types, and who may import whom
 	@$(BIN)/ruff check .

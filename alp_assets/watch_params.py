@@ -30,7 +30,7 @@ class NoticeParams(_Group):
     )
     language: Literal["en", "ko"] = "en"
     timeout_seconds: float = Field(default=5.0, gt=0, le=20, description="longest wait for a receiver")
-    tries: int = Field(default=8, ge=1, le=50, description="then a notice is kept as undelivered")
+    tries: int = Field(default=32, ge=1, le=50, description="then a notice is kept as undelivered")
 
     @field_validator("webhook", "secret", "mail_server")
     @classmethod

@@ -4,7 +4,7 @@ import dagster as dg
 
 from alp_assets.assets.job import onboard
 from alp_assets.assets.workplace import Workplace
-from alp_assets.errors import GateFailed, UploadConflict
+from alp_assets.errors import AlpError, GateFailed, UploadConflict
 from alp_assets.params import Params
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.rejection import failed_gates, known_problems, refusal_reasons, reject
@@ -33,15 +33,21 @@ def failures(context: dg.RunFailureSensorContext, workplace: dg.ResourceParam[Wo
         return
     folder, params = workplace.folder(key), workplace.params()
     kind, error = _plain_error(context)
-    refused = kind in ("", GateFailed.__name__) and bool(failed_gates(folder))
-    if kind == UploadConflict.__name__:
-        leave_note(folder.inbox, error)
-        context.log.info(error)
-    elif refused:
-        context.log.info(f"{key} was rejected: {'; '.join(reject(folder))}")
-    else:
-        context.log.error(f"{key}: nothing was rejected, because the package is not to blame. {error}")
+    refused, trouble = False, None
+    try:
+        refused = kind in ("", GateFailed.__name__) and bool(failed_gates(folder))
+        if kind == UploadConflict.__name__:
+            leave_note(folder.inbox, error)
+            context.log.info(error)
+        elif refused:
+            context.log.info(f"{key} was rejected: {'; '.join(reject(folder))}")
+        else:
+            context.log.error(f"{key}: nothing was rejected, because the package is not to blame. {error}")
+    except (AlpError, OSError) as error:  # this sensor sees a run once: the notice goes out all the same
+        trouble = error
     if context.dagster_run.tags.get(_WILL_RETRY) == "true":
+        if trouble is not None:
+            raise trouble
         return  # nobody needs to do anything yet
     Outbox(workplace.data_root).put(
         params.notices,
@@ -51,6 +57,8 @@ def failures(context: dg.RunFailureSensorContext, workplace: dg.ResourceParam[Wo
         package=folder.package,
         run_id=context.dagster_run.run_id,
     )
+    if trouble is not None:
+        raise trouble
 
 
 def _plain_error(context: dg.RunFailureSensorContext) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 import zipfile
 from collections import Counter
@@ -11,11 +12,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from alp_assets import home
-from alp_assets.errors import NameRefused
+from alp_assets.errors import NameRefused, StageDamaged
 from alp_assets.files import sha256_of, write_bytes
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.upload import read_receipt
 from alp_assets.store.base import Arrived, store_of
+
+_log = logging.getLogger(__name__)
 
 INBOX = "inbox"
 
@@ -78,35 +81,42 @@ def scan_inbox(data_root: Path, seen: Mapping[str, Seen], most: int, now: float 
         name = path.relative_to(inbox).as_posix()
         known[name] = current
         try:
-            folder = _folder(data_root, inbox, path)
-        except NameRefused as error:
-            known[name] = replace(current, sha256="refused")
-            complaints[name] = str(error)
-            continue
-        full = len(arrivals) >= most or time.monotonic() > deadline
-        if not full:
-            store.fetch_file(f"{INBOX}/{name}")
-        if full or not _settled(path, current, seen.get(name), now):
+            try:
+                folder = _folder(data_root, inbox, path)
+            except NameRefused as error:
+                known[name] = replace(current, sha256="refused")
+                complaints[name] = str(error)
+                continue
+            full = len(arrivals) >= most or time.monotonic() > deadline
+            if not full:
+                store.fetch_file(f"{INBOX}/{name}")
+            if full or not _settled(path, current, seen.get(name), now):
+                waiting.append(name)
+                continue
+            if folder.customer not in received:
+                received[folder.customer] = _received(data_root, folder.customer)
+            packages = received[folder.customer]
+            sha256 = sha256_of(path)
+            known[name] = replace(current, sha256=sha256)
+            same = packages.get(sha256)
+            if same is not None and same != folder.package:
+                complaints[name] = (
+                    f"The same bytes were received as package {same}; they are not worked through again. "
+                    "Delete this file, or send another recording."
+                )
+            elif same is None:
+                packages[sha256] = folder.package
+                before = seen.get(name)
+                again = (
+                    before is not None and before.sha256 == sha256
+                )  # it was taken once, and nothing was kept of it
+                arrivals.append(Arrival(folder, path, sha256, attempt=str(current.modified_ns) if again else ""))
+            elif not folder.has("report"):
+                arrivals.append(Arrival(folder, path, sha256, attempt=str(current.modified_ns)))
+        except (OSError, ValueError, KeyError, TypeError, StageDamaged) as error:
+            known[name] = current  # looked at again: nobody else waits for it
             waiting.append(name)
-            continue
-        if folder.customer not in received:
-            received[folder.customer] = _received(data_root, folder.customer)
-        packages = received[folder.customer]
-        sha256 = sha256_of(path)
-        known[name] = replace(current, sha256=sha256)
-        same = packages.get(sha256)
-        if same is not None and same != folder.package:
-            complaints[name] = (
-                f"The same bytes were received as package {same}; they are not worked through again. "
-                "Delete this file, or send another recording."
-            )
-        elif same is None:
-            packages[sha256] = folder.package
-            before = seen.get(name)
-            again = before is not None and before.sha256 == sha256  # it was taken once, and nothing was kept of it
-            arrivals.append(Arrival(folder, path, sha256, attempt=str(current.modified_ns) if again else ""))
-        elif not folder.has("report"):
-            arrivals.append(Arrival(folder, path, sha256, attempt=str(current.modified_ns)))
+            _log.warning("%s cannot be taken yet: %s", name, error)
     return Scan(known, tuple(arrivals), complaints, tuple(waiting))
 
 

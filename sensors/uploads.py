@@ -35,7 +35,10 @@ def uploads(context: dg.SensorEvaluationContext, workplace: dg.ResourceParam[Wor
     scan = _look(workplace.data_root, load_cursor(context.cursor), room)
     for name, complaint in scan.complaints.items():
         context.log.warning(f"{name}: {complaint}")
-        leave_note(workplace.data_root / "inbox" / name, complaint)
+        try:
+            leave_note(workplace.data_root / "inbox" / name, complaint)
+        except OSError as error:
+            context.log.warning(f"{name}: no note could be left ({error})")
     keys = [arrival.folder.key for arrival in scan.arrivals]
     return dg.SensorResult(
         run_requests=_requests(context.instance, scan.arrivals, workplace),

@@ -55,8 +55,9 @@ def restore(
     if as_json:
         print_json(asdict(done))
         return
-    what = "is as it was at" if done.changed else "was already as at"
-    terminal.say(f"{name}: {what} {done.version}{f' of {done.at[:16]}' if done.at else ''}.")
+    what = "is as it was at" if done.changed else "is already as it was at"
+    when = f" of {done.at[:16].replace('T', ' ')}" if done.at else ""
+    terminal.say(f"{name}: {what} {done.version}{when}.")
     for note in done.notes:
         terminal.say(note)
 

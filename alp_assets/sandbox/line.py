@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 import tempfile
+import time
 from typing import Any
 
 ARENA_BYTES = 4 << 20
@@ -39,9 +40,12 @@ def send(line: socket.socket, message: Message, file: int | None = None) -> None
     line.sendall(text)
 
 
-def receive(line: socket.socket) -> Message:
-    """The next message. ``EOFError`` when the other side is gone, ``ValueError`` when it sends nonsense."""
-    return _message(line, _exactly(line, _LENGTH.size))
+def receive(line: socket.socket, until: float | None = None) -> Message:
+    """The next message. ``EOFError`` when the other side is gone, ``ValueError`` when it sends nonsense.
+
+    ``until`` is the moment, of ``time.monotonic``, at which it must be there as a whole, else a ``TimeoutError``.
+    """
+    return _message(line, _exactly(line, _LENGTH.size, until), until)
 
 
 def receive_file(line: socket.socket) -> tuple[Message, int | None]:
@@ -62,19 +66,24 @@ def shared_file(size: int = 0) -> int:
     return file
 
 
-def _message(line: socket.socket, start: bytes) -> Message:
+def _message(line: socket.socket, start: bytes, until: float | None = None) -> Message:
     (length,) = _LENGTH.unpack(start)
     if length > _LONGEST:
         raise ValueError(f"a message of {length} bytes")
-    found = json.loads(_exactly(line, length))
+    found = json.loads(_exactly(line, length, until))
     if not isinstance(found, dict):
         raise ValueError("a message that is no object")
     return found
 
 
-def _exactly(line: socket.socket, size: int) -> bytes:
+def _exactly(line: socket.socket, size: int, until: float | None = None) -> bytes:
     found = b""
     while len(found) < size:
+        if until is not None:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            line.settimeout(left)
         piece = line.recv(size - len(found))
         if not piece:
             raise EOFError

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import BinaryIO
 
 import numpy as np
@@ -204,8 +205,7 @@ class _Worker:
         """The next answer, waited for as long as the file's time is not over."""
         began = time.monotonic()
         try:
-            self._line.settimeout(max(self._left, 1e-3))
-            found = receive(self._line)
+            found = receive(self._line, began + self._left)
         except TimeoutError as error:
             self.end()
             raise _stopped("decoding_too_long", seconds=limits.seconds) from error
@@ -266,6 +266,13 @@ class _Worker:
                 "the machine has memory and processes left, and run it again."
             ) from error
         self._ready = answer.get("ready") is True
+        if answer.get("confined") is not True:
+            _tell_unconfined()
+
+
+@lru_cache(maxsize=1)
+def _tell_unconfined() -> None:
+    _log.warning("this system has no Landlock: processes that decode recordings are not kept from writing files")
 
 
 def _write(file: int, data: memoryview) -> None:

@@ -188,6 +188,12 @@ class PackageFolder:
         """Take the package away, as if it had never come."""
         self._store.remove(self._place)
         shutil.rmtree(self.path, ignore_errors=True)
+        self.forget_unfinished()
+
+    def forget_unfinished(self) -> None:
+        """Delete what killed runs kept for their next try."""
+        for leftover in (self.data_root / "cache").glob(f"*/{self.key}"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def lock(self) -> AbstractContextManager[None]:
         """Keep other processes off the package. The lock ends with the process, however that ends."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from alp_assets.errors import AlpError, StageDamaged, UploadConflict
+from alp_assets.errors import AlpError, PackageBusy, StageDamaged, UploadConflict
 from alp_assets.files import read_json, sha256_of, write_json
 from alp_assets.params import Params
 from alp_assets.progress import Progress, silent
@@ -59,6 +59,8 @@ def upload(
         except StageDamaged:
             receipt = _left_of_receipt(folder, sent)
     with folder.publish("upload") as part:
+        if not here and folder.has("upload"):  # it came while this process waited for its turn
+            raise PackageBusy(f"{folder.key}: a zip has just been received under this name. Send this one again.")
         sha256, size = _copy(given, part / ARCHIVE_FILE, progress)
         if receipt.get("sha256") != sha256:
             receipt = _receipt(sha256, size, original_name or given.name)

@@ -147,10 +147,13 @@ class Bucket:
         for start in range(0, len(keys), _DELETED_AT_ONCE):
             objects = [{"Key": self._prefix + key} for key in keys[start : start + _DELETED_AT_ONCE]]
             told = {"Objects": objects, "Quiet": True}
-            self._told(
+            answer = self._told(
                 keys[start],
                 lambda: self._fs.call_s3("delete_objects", Bucket=self._bucket, Delete=told),  # noqa: B023
             )
+            if refused := answer.get("Errors"):
+                said = f"{refused[0].get('Code')}: it may not be deleted"
+                raise self._failed(str(refused[0].get("Key", keys[start])), OSError(said))
 
     def _asked(self, method: str, key: str, **more: Any) -> dict[str, Any]:
         try:

@@ -20,7 +20,7 @@ DEFAULT_GB = 50.0
 _GRACE_S = 60.0
 """What was used this lately somebody may be reading, also where no block says so."""
 
-_STALE_S = 24 * 3600.0
+_STALE_S = 7 * 24 * 3600.0
 """A folder that was being written for longer than this is of a killed process."""
 
 
@@ -156,12 +156,18 @@ def _locked(path: Path, how: int) -> Iterator[int]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(handle, how)
-            with suppress(FileNotFoundError):
-                if os.fstat(handle).st_ino == path.stat().st_ino:  # else another one deleted it meanwhile
-                    yield handle
-                    return
+            if _is_at(handle, path):  # else another one deleted it meanwhile
+                yield handle
+                return
         finally:
             os.close(handle)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.fstat(handle).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _flat(place: str) -> str:

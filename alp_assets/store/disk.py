@@ -58,7 +58,7 @@ class Disk:
         for path in (self._root / place).glob("**/*"):
             try:
                 status = path.stat()
-            except FileNotFoundError:
+            except OSError:  # gone, a link that leads in a circle, or not ours to see
                 continue
             if path.is_file():
                 name = path.relative_to(self._root / place).as_posix()

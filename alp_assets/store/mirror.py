@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from threading import Lock
 
 from alp_assets.errors import StoreFailed
@@ -105,11 +105,8 @@ class Mirror:
         self._make_room()
 
     def has(self, place: str) -> bool:
-        """Whether a folder was published, whole or not."""
-        try:
-            return self._asked(place).manifest is not None
-        except FolderDamaged:
-            return True
+        """Whether a folder is published now, whole or not; never from memory: who finds none may write."""
+        return self._bucket.read(f"{place}/{MANIFEST_FILE}") is not None
 
     def below(self, place: str) -> list[str]:
         """The names of the folders in a folder."""
@@ -180,8 +177,8 @@ class Mirror:
 
     def arrived(self, place: str) -> list[Arrived]:
         """Every object below a folder."""
-        found = self._bucket.listed(place).items()
-        return [Arrived(key.removeprefix(f"{place}/"), item.bytes, item.modified_ns) for key, item in found]
+        found = ((key.removeprefix(f"{place}/"), item) for key, item in self._bucket.listed(place).items())
+        return [Arrived(name, item.bytes, item.modified_ns) for name, item in found if _is_plain(name)]
 
     def fetch_file(self, place: str) -> None:
         """Have a single object here, with the time that it was written in the bucket."""
@@ -279,6 +276,12 @@ class Mirror:
         for name, path in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, folder / name)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether an object's name is that of a file below; others, such as ``//x`` and ``../x``, are nobody's."""
+    path = PurePosixPath(name)
+    return path.as_posix() == name and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def _is_of(folder: Path, manifest: Manifest) -> bool:

@@ -61,8 +61,15 @@ class Contents:
             return pd.DataFrame(columns=list(COLUMNS)).set_index("clip_id")
         numbers = {"score": float, "severity": float, "threshold": float}
         types = {name: numbers.get(name, str) for name in COLUMNS}
-        table = pd.read_csv(io.BytesIO(self.read(path)), dtype=types, keep_default_na=False)
-        return table.set_index("clip_id")
+        blank = {name: [""] for name in numbers}
+        data = io.BytesIO(self.read(path))
+        try:
+            table = pd.read_csv(data, dtype=types, keep_default_na=False, na_values=blank)
+            return table.set_index("clip_id")
+        except (KeyError, ValueError) as error:
+            raise VersionRefused(
+                f"{path}: is damaged ({error}). Run the stage scores again, or `alp restore` the version."
+            ) from error
 
     @cached_property
     def clips(self) -> dict[str, str]:

@@ -10,6 +10,18 @@ from contextlib import contextmanager, redirect_stdout
 
 
 @contextmanager
+def silenced() -> Iterator[None]:
+    """Keep DVC from warning of what is said in words afterwards."""
+    log = logging.getLogger("dvc")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Keep DVC from printing, from logging what is no error, and from telling anybody that it was used."""
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")

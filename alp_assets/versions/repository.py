@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from alp_assets.errors import VersionRefused
 from alp_assets.files import write_bytes
@@ -135,6 +136,11 @@ def make_repository(data_root: Path, remote: str = "") -> Repository:
             )
         return found
     if remote:
+        if "://" in remote and urlsplit(remote).password is not None:
+            raise VersionRefused(
+                "The remote's address holds a password, and git would keep it in its history. Leave it out, "
+                f"and then give it with `dvc remote modify --local {REMOTE} password ...` in the data root."
+            )
         remote = remote if "://" in remote else str(Path(remote).expanduser().resolve())
         _check_remote(remote)
     if remote or not _is_whole(found):
@@ -163,7 +169,10 @@ def _is_whole(repository: Repository) -> bool:
 
 def _set_up(repository: Repository, remote: str) -> None:
     root, git = repository.root, repository.git
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VersionRefused(f"{root}: cannot be made ({error.strerror}). Choose another place.") from error
     for name, text in ((".gitignore", _IGNORED), (".dvcignore", _UNFINISHED)):
         before = (root / name).read_text(encoding="utf-8") if (root / name).is_file() else ""
         if not before.startswith(text):

@@ -118,6 +118,7 @@ def _remove(folder: PackageFolder) -> None:
         away = Path(tempfile.mkdtemp(dir=folder.path.parent, prefix=f".{folder.package}.retired-"))
         os.rename(folder.path, away / folder.package)
         shutil.rmtree(away)
+    folder.forget_unfinished()
 
 
 def _forget(repository: Repository, folder: PackageFolder) -> str:

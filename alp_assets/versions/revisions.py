@@ -151,7 +151,12 @@ def _commit_of(repository: Repository, folder: PackageFolder, text: str) -> Comm
 
 def _commit_on(repository: Repository, folder: PackageFolder, text: str) -> Commit:
     """The last commit of a package until a moment, or until the end of a day."""
-    moment = datetime.fromisoformat(f"{text}T23:59:59" if _DAY.fullmatch(text) else text).astimezone()
+    try:
+        moment = datetime.fromisoformat(f"{text}T23:59:59" if _DAY.fullmatch(text) else text).astimezone()
+    except ValueError as error:
+        raise VersionRefused(
+            f"{folder.customer}/{folder.package}@{text}: there is no such day or time."
+        ) from error
     for commit in repository.git.log("--", *_paths(repository, folder)):
         if datetime.fromisoformat(commit.at) <= moment:
             return commit

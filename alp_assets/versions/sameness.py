@@ -62,5 +62,12 @@ def _table(data: bytes) -> pd.DataFrame:
     import pandas as pd
 
     types = {"clip_id": str, "machine_type": str, "section_id": str, "score": float}
-    table = pd.read_csv(io.BytesIO(data), dtype=types, usecols=list(types), float_precision="round_trip")
+    table = pd.read_csv(
+        io.BytesIO(data),
+        dtype=types,
+        usecols=list(types),
+        float_precision="round_trip",
+        keep_default_na=False,
+        na_values={"score": [""]},
+    )
     return table.assign(section=table["machine_type"] + "/" + table["section_id"]).set_index("clip_id")

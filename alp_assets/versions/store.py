@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alp_assets.errors import VersionRefused
-from alp_assets.versions.quiet import quiet
+from alp_assets.versions.quiet import quiet, silenced
 from alp_assets.versions.repository import Repository
 
 if TYPE_CHECKING:
@@ -127,11 +127,15 @@ class Store:
                 "remote that may hold them."
             )
         try:
-            self._repo.cloud.pull([_info(value) for value in wanted])
+            with silenced():
+                self._repo.cloud.pull([_info(value) for value in wanted])
         except Exception as error:  # every kind of remote raises errors of its own
             raise VersionRefused(f"The remote {self.remote} cannot be reached: {error!r}.") from error
         if gone := self.missing(wanted):
-            raise VersionRefused(f"{len(gone)} files of this version are in neither DVC's cache nor its remote.")
+            raise VersionRefused(
+                f"{len(gone)} objects of this version are in neither DVC's cache nor its remote. "
+                "`alp gc --keep-days` may have removed them."
+            )
 
     def push(self, values: Iterable[str]) -> None:
         """Copy to the remote what it does not hold, folders with all that is in them."""
@@ -141,8 +145,13 @@ class Store:
 
     def sizes(self, *, remote: bool = False) -> dict[str, int]:
         """Bytes of every object in the cache, or in the remote."""
+        odb = self._odb(remote)
+        if remote and odb.fs.protocol == "local" and not Path(odb.path).is_dir():
+            raise VersionRefused(
+                f"The remote {self.remote} cannot be read: it is no folder (is its disk mounted?)."
+            )
         try:
-            listed = list(_listing(self._odb(remote)))
+            listed = list(_listing(odb))
         except Exception as error:  # every kind of remote raises errors of its own
             where = f"remote {self.remote}" if remote else "cache"
             raise VersionRefused(f"The {where} cannot be read: {error!r}.") from error

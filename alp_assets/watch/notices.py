@@ -1,7 +1,7 @@
 """Notices: what people are told without asking, kept in the data root until it has been delivered.
 
 A sensor that finds something writes a notice into ``watch/outbox``; another delivers it. So a receiver that is
-down loses nothing and holds nobody up.
+down holds nobody up, and loses nothing until ``notices.tries`` are over: then a person looks at ``undelivered``.
 """
 
 from __future__ import annotations

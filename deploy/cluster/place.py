@@ -152,6 +152,11 @@ def open_place(data_root: Path, folder: Path | None = None, web_port: int = 3000
     where = Path(chosen).expanduser().resolve() if chosen else data_root / "cluster"
     for path in (where, where / "dagster", where / "logs"):
         path.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink() or path.stat().st_uid != os.geteuid():
+            raise ClusterError(
+                f"{path}: belongs to somebody else, who could read and change what lies there. Set ALP_CLUSTER to "
+                "a folder of your own."
+            )
     where.chmod(0o711)  # PostgreSQL runs as somebody else and must get through
     kept = where / "ports.json"
     if not kept.exists():

@@ -83,7 +83,10 @@ class Supervisor:
         while not self._ending.wait(_LOOK_S):
             with self._lock:
                 for running in self._running.values():
-                    self._look_after(running)
+                    try:
+                        self._look_after(running)
+                    except OSError:  # a full disk, no process to be had, nobody who reads what is told
+                        running.again_at = time.monotonic() + _LONGEST_PAUSE_S
 
     def _look_after(self, running: _Running) -> None:
         now, name = time.monotonic(), running.service.name

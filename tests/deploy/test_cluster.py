@@ -1,5 +1,6 @@
 """Three workers, PostgreSQL and Redis on this machine: what drops into the inbox is worked on, nothing is lost."""
 
+import re
 import shutil
 import tempfile
 import time
@@ -91,7 +92,8 @@ def finished(instance):
 
 def _processes(instance, run):
     logs = instance.all_logs(run.dagster_run.run_id)
-    return {entry.user_message for entry in logs if "Started process" in entry.user_message}
+    found = [re.search(r"Executing steps in process \(pid: (\d+)\)", entry.user_message) for entry in logs]
+    return {match[1] for match in found if match}
 
 
 def check_every_package_ended_well_in_one_run(runs, place):

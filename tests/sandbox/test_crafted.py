@@ -166,8 +166,12 @@ def test_metadata_of_a_parquet_file_runs_nothing(sentinel):
         stream = io.BytesIO()
         pq.write_table(pa.table([pa.array(np.arange(300.0))], schema=schema), stream)
         for read in (read_signal, lambda data, name, **more: decoded_signal(data, name, LIMITS, **more)):
-            found = read(io.BytesIO(stream.getvalue()), "a.parquet", sample_rate_hz=100.0)
-            assert found.values.shape == (1, 300)
+            try:
+                found = read(io.BytesIO(stream.getvalue()), "a.parquet", sample_rate_hz=100.0)
+            except SignalUnreadable:
+                assert name == b"pandas.period", "only pandas itself, where it is loaded, looks at what is its own"
+            else:
+                assert found.values.shape == (1, 300)
 
 
 def test_objects_and_functions_of_a_matlab_file_are_not_touched(sentinel):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sensors.inbox import INCOMPLETE_S, load_cursor, save_cursor, scan_inbox
-from tests.packages import receive, zipped
+from tests.packages import machine_package, receive, zipped
 
 OLD = 60.0
 
@@ -164,3 +164,17 @@ def test_only_receipts_of_customers_who_sent_something_are_read(tmp_path):
     other.parent.mkdir(parents=True)
     other.write_text("no receipt")
     assert keys(look(tmp_path)) == ["acme__first"]
+
+
+def test_one_entry_that_cannot_be_read_holds_up_nobody(tmp_path):
+    """A link that leads in a circle, and a receipt that is no JSON."""
+    inbox = tmp_path / "inbox"
+    for customer in ("acme", "other"):
+        machine_package(inbox / customer / "good.zip", train=2, normal=1, anomaly=0)
+    (inbox / "acme" / "round.zip").symlink_to("round.zip")
+    receipt = tmp_path / "packages" / "other" / "before" / "upload" / "receipt.json"
+    receipt.parent.mkdir(parents=True)
+    receipt.write_text("not JSON")
+    scan = scan_inbox(tmp_path, {}, 10, now=time.time() + 60)
+    assert [arrival.folder.key for arrival in scan.arrivals] == ["acme__good"]
+    assert "other/good.zip" in scan.waiting

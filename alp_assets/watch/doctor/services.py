@@ -177,7 +177,7 @@ def _repository(data_root: Path) -> Finding:
         return warning(
             "repository",
             f"{place} has no DVC remote: versions lie on this disk alone",
-            f"`dvc -C {place} remote add --default backup URL`, or `alp init DIR --remote URL`.",
+            f"`alp init {place} --remote URL` gives it one.",
         )
     return ok("repository", str(place))
 
