@@ -135,8 +135,9 @@ def test_old_versions_are_not_kept_when_days_are_given(twice):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in old.items():
             patch.setenv(name, value)
-        repository.git("-c", "core.editor=true", "rebase", "--quiet", "--root", "--committer-date-is-author-date")
-        tip = repository.git("commit-tree", "HEAD^{tree}", "-m", "all in one").strip()
+        somebody = ("-c", "user.name=x", "-c", "user.email=x@localhost", "-c", "core.editor=true")
+        repository.git(*somebody, "rebase", "--quiet", "--root", "--committer-date-is-author-date")
+        tip = repository.git(*somebody, "commit-tree", "HEAD^{tree}", "-m", "all in one").strip()
         repository.git("reset", "--quiet", "--soft", tip)
     found = find_unused(repository, keep_days=30, remote=False)
     assert first in found.cache

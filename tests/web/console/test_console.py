@@ -157,12 +157,16 @@ def test_a_package_that_would_be_refused_cannot_be_queued(open_page: Open, tmp_p
 
 def test_a_file_that_is_no_zip_or_a_name_that_is_taken_is_told_in_place(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
-    page.evaluate("""() => {
+    page.wait_for_function(
+        """() => {
         const carried = new DataTransfer();
         carried.items.add(new File(['hello'], 'notes.txt'));
         const place = document.getElementById('choose');
         place.dispatchEvent(new DragEvent('drop', {dataTransfer: carried, bubbles: true, cancelable: true}));
-    }""")
+        return document.querySelector('[role=alert]')?.innerText;
+    }""",
+        polling=500,
+    )
     assert "notes.txt is not a zip" in page.get_by_role("alert").inner_text()
     page.get_by_label("Name of the package").fill("Line 3")
     page.set_input_files("#file", zipped(tmp_path / "x.zip", {"metadata.csv": table([row("audio/1.wav")])}))
