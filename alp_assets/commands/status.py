@@ -42,7 +42,7 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
 
 
 def _show_counts(console: Console, look: Look, root: Path) -> None:
-    from alp_assets.commands.lines import ago, show, size
+    from alp_assets.commands.lines import ago, counted, show, size
 
     counts = {state: count for state, count in look.by_state.items() if count}
     oldest = look.oldest_waiting
@@ -52,8 +52,8 @@ def _show_counts(console: Console, look: Look, root: Path) -> None:
     if oldest:
         rows.append(["waiting longest", f"{oldest.key}, for {ago(look.queue_age_s)}"])
     if models:
-        others = f"{models['candidate']:,} candidates, {models['archived']:,} archived"
-        rows.append(["models", f"{models['champion']:,} champions, {others}"])
+        kinds = [counted(models[kind], kind) for kind in ("champion", "candidate")]
+        rows.append(["models", ", ".join([*kinds, f"{models['archived']:,} archived"])])
     overdue = f", {len(look.overdue):,} silent for too long" if look.overdue else ""
     rows.append(["customers", f"{len(look.customers):,}{overdue}"])
     rows.append(["disk", f"packages take {size(taken)}; {size(free)} free of {size(total)}"])

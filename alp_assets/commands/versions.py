@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,7 +72,8 @@ def snapshot(
     root, terminal = open_root(data), Terminal(quiet=as_json)
     found = snapshot_all(root, [package_of(root, name) for name in packages or ()], load_params(root))
     if as_json:
-        print_json({key: asdict(answer) for key, answer in found.packages.items()} | {"problem": found.problem})
+        answers = {key: asdict(answer) for key, answer in found.packages.items()}
+        print_json(answers | {"copied": found.copied, "problem": found.problem})
     for key, answer in found.packages.items():
         name = key.replace("__", "/", 1)
         if answer.taken:
@@ -79,7 +81,10 @@ def snapshot(
             terminal.say(f"{name}: {answer.content_hash}{pushed}, {answer.revision[:10] or 'not committed'}")
         else:
             terminal.error(answer.problem)
-    if not found.packages and not found.problem:
+    if found.copied:
+        names = ", ".join(key.replace("__", "/", 1) for key in found.copied)
+        terminal.say(f"Copied to the remote, versioned before: {names}")
+    if not (found.packages or found.copied or found.problem):
         terminal.say("Nothing waits.")
     if found.problem:
         terminal.error(found.problem)
@@ -105,6 +110,9 @@ def history(
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
     versions: list[PackageVersion] | list[ModelVersion]
+    of = of.rstrip("/")
+    if "@" in of:
+        raise VersionRefused(f"{of}: history shows all versions; leave out what follows the @.")
     if of.count("/") > 1:
         versions = section_history(repository_of(root), section_of(of))
     else:
@@ -160,13 +168,18 @@ def section_of(text: str) -> Section:
         raise AlpError(str(error)) from error
 
 
+def local_time(at: str) -> str:
+    """A moment, which is ISO 8601 with its zone, as clocks here show it; nothing where there is none."""
+    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
+
+
 def print_json(value: Any) -> None:
     """JSON for scripts."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
 def _when(item: PackageVersion | ModelVersion) -> list[str]:
-    return [item.revision, item.at[:16].replace("T", " "), _what(item)]
+    return [item.revision, local_time(item.at), _what(item)]
 
 
 def _what(item: PackageVersion | ModelVersion) -> str:

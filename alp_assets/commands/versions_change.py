@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from alp_assets.commands.options import DataOption, JsonOption
-from alp_assets.commands.versions import VersionArgument, print_json, section_of
+from alp_assets.commands.versions import VersionArgument, local_time, print_json, section_of
 from alp_assets.errors import VersionRefused
 
 _DIFFERENT = 1
@@ -56,7 +56,7 @@ def restore(
         print_json(asdict(done))
         return
     what = "is as it was at" if done.changed else "is already as it was at"
-    when = f" of {done.at[:16].replace('T', ' ')}" if done.at else ""
+    when = f" of {local_time(done.at)}" if done.at else ""
     terminal.say(f"{name}: {what} {done.version}{when}.")
     for note in done.notes:
         terminal.say(note)
@@ -75,6 +75,7 @@ def retire(
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     from alp_assets.assets.events import forget_package, refuse_running
     from alp_assets.assets.instance import open_instance
+    from alp_assets.commands.lines import counted
     from alp_assets.home import open_root
     from alp_assets.params import load_params
     from alp_assets.terminal import Terminal
@@ -91,14 +92,16 @@ def retire(
     if as_json:
         print_json({**asdict(done), "runs": runs})
         return
-    terminal.say(f"{package}: retired; {runs} run{'s' * (runs != 1)} and their events are gone.")
+    terminal.say(f"{package}: retired; {counted(runs, 'run')} with all events gone.")
     if done.archived:
         terminal.say(f"Archived: {', '.join(done.archived)}")
     if done.in_force:
         terminal.say(f"Still in force: {', '.join(done.in_force)}")
     for note in done.notes:
         terminal.say(note)
-    terminal.say(f"`alp restore {package}` brings its files back.")
+    terminal.say(
+        f"`alp restore {package}` brings its files back, for as long as no `alp gc --keep-days` gives them up."
+    )
 
 
 def reproduce(version: VersionArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
@@ -158,6 +161,7 @@ def gc(
     as_json: JsonOption = False,
 ) -> None:
     """Remove what DVC's cache and remote hold and no version needs."""
+    from alp_assets.commands.lines import counted
     from alp_assets.home import open_root
     from alp_assets.params import load_params
     from alp_assets.terminal import Terminal
@@ -183,7 +187,7 @@ def gc(
             }
         )
         return
-    terminal.say(f"{found.commits:,} commits need {found.needed_bytes:,} bytes of the cache.")
+    terminal.say(f"Needed by {counted(found.commits, 'commit')}: {found.needed_bytes:,} bytes of the cache.")
     terminal.say(f"{'Not needed' if dry_run else 'Removed'}: {told}.")
 
 
@@ -198,6 +202,7 @@ def prune(
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     from alp_assets.assets.events import prune as prune_runs
     from alp_assets.assets.instance import open_instance
+    from alp_assets.commands.lines import counted
     from alp_assets.home import open_root
     from alp_assets.terminal import Terminal
 
@@ -205,17 +210,20 @@ def prune(
     with open_instance(root) as instance:
         found = prune_runs(instance, keep_days, dry_run=True)
         if not dry_run and found.runs:
-            _ask(f"Delete {found.runs:,} runs older than {keep_days:g} days?", yes=yes, as_json=as_json)
+            _ask(f"Delete {counted(found.runs, 'run')} older than {keep_days:g} days?", yes=yes, as_json=as_json)
             found = prune_runs(instance, keep_days, dry_run=False)
     if as_json:
         print_json({"dry_run": dry_run, **asdict(found)})
         return
     what = "would be deleted" if dry_run else "deleted"
-    terminal.say(f"{found.runs:,} old runs {what}; the latest runs of {found.kept:,} packages stay.")
+    kept = counted(found.kept, "package")
+    terminal.say(f"{counted(found.runs, 'old run')} {what}; the latest runs of {kept} stay.")
 
 
 def _amount(objects: Mapping[str, int]) -> str:
-    return f"{len(objects):,} objects of {sum(objects.values()):,} bytes"
+    from alp_assets.commands.lines import counted
+
+    return f"{counted(len(objects), 'object')} of {sum(objects.values()):,} bytes"
 
 
 def _ask(question: str, *, yes: bool, as_json: bool) -> None:

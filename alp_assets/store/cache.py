@@ -69,6 +69,12 @@ class Cache:
             finally:
                 busy.unlink(missing_ok=True)
 
+    @contextmanager
+    def unused(self, place: str) -> Iterator[None]:
+        """Keep others from using it; a ``BlockingIOError`` when a block, here or elsewhere, still does."""
+        with _locked(self._notes / _flat(place), fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
+
     def used(self, place: str, size: int) -> None:
         """Note that something of this size is here and in use."""
         note = self._notes / _flat(place)
@@ -122,7 +128,7 @@ class Cache:
     def _drop(self, place: str) -> bool:
         note = self._notes / _flat(place)
         try:
-            with self.alone(place, wait=False), _locked(note, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            with self.alone(place, wait=False), self.unused(place):
                 target = self._root / place
                 if target.is_dir():
                     shutil.rmtree(target)

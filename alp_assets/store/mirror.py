@@ -226,8 +226,7 @@ class Mirror:
         """Have files of a version here: what is here of another one goes, what is not whole is fetched again."""
         folder = self._root / place
         if not seen.in_place and not _is_of(folder, manifest):
-            shutil.rmtree(folder, ignore_errors=True)
-            write_bytes(folder / MANIFEST_FILE, manifest.encoded)
+            self._begin(place, manifest)
         seen.in_place = True
         whole = names == set(manifest.files)
         damaged = find_damage(folder, manifest) if whole else damaged_files(folder, manifest, names)
@@ -237,6 +236,18 @@ class Mirror:
             self._download(place, manifest, lacking)
         here = sum(entry.bytes for name, entry in manifest.files.items() if (folder / name).is_file())
         self._cache.used(place, here)
+
+    def _begin(self, place: str, manifest: Manifest) -> None:
+        """Let a folder of this version take the place of what is here, unless somebody reads that."""
+        try:
+            with self._cache.unused(place):
+                shutil.rmtree(self._root / place, ignore_errors=True)
+                write_bytes(self._root / place / MANIFEST_FILE, manifest.encoded)
+        except BlockingIOError as error:
+            raise StoreFailed(
+                f"{place}: somebody on this machine works with the version before the one that is now in "
+                f"{self._bucket.url}. Try again when they have finished."
+            ) from error
 
     def _download(self, place: str, manifest: Manifest, names: Sequence[str]) -> None:
         folder = self._root / place

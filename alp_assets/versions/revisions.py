@@ -46,7 +46,7 @@ def split_name(text: str) -> tuple[str, str]:
 
 def package_of(data_root: Path, name: str) -> PackageFolder:
     """The folder of ``customer/package`` or ``customer__package``, which need not be there any more."""
-    customer, separator, package = name.replace("__", "/", 1).partition("/")
+    customer, separator, package = name.rstrip("/").replace("__", "/", 1).partition("/")
     if not separator or "/" in package:
         raise VersionRefused(f"{name!r} names no package; write customer/package, for example acme/pumps-march.")
     return PackageFolder(data_root, customer, package)

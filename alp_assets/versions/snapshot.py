@@ -74,9 +74,13 @@ def snapshot(folder: PackageFolder, params: Params) -> Snapshot:
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of each package that was asked for or waited; ``problem`` says what could not be pushed."""
+    """What became of each package that was asked for or waited.
+
+    ``copied`` are the packages versioned before that only now came to the remote; ``problem`` says what could not.
+    """
 
     packages: dict[str, Answer]
+    copied: list[str]
     problem: str
 
 
@@ -97,8 +101,12 @@ def snapshot_all(data_root: Path, folders: Iterable[PackageFolder], params: Para
         for ticket in tickets:
             if answers[ticket.key].taken:
                 queue.leave(ticket, answers[ticket.key])
-        problem = "" if tickets else _push(repository, Unpushed(queue.place), params.versioned)
-    return Taken(answers, problem or next((item.problem for item in answers.values() if item.taken), ""))
+        unpushed = Unpushed(queue.place)
+        before = unpushed.names()
+        problem = "" if tickets else _push(repository, unpushed, params.versioned)
+        copied = sorted({*before} - {*unpushed.names()} - answers.keys())
+    problem = problem or next((item.problem for item in answers.values() if item.taken), "")
+    return Taken(answers, copied, problem)
 
 
 def _refuse_missing(folder: PackageFolder) -> None:

@@ -20,14 +20,21 @@ class Unpushed:
         path = self._place / f"{key}.json"
         write_json(path, sorted({*_read(path), *hashes}))
 
+    def names(self) -> list[str]:
+        """The packages that wait."""
+        return sorted(path.stem for path in self._waiting())
+
     def push(self, store: Store) -> None:
         """Push all that waits; what fails goes on waiting. What the cache has lost since cannot be pushed."""
-        waiting = {path: _read(path) for path in self._place.glob("[!.]*.json")}
+        waiting = {path: _read(path) for path in self._waiting()}
         hashes = {value for values in waiting.values() for value in values}
         if hashes:
             store.push(hashes - store.missing(hashes))
         for path in waiting:
             path.unlink()
+
+    def _waiting(self) -> list[Path]:
+        return list(self._place.glob("[!.]*.json"))
 
 
 def _read(path: Path) -> list[str]:

@@ -104,6 +104,45 @@ def test_columns_of_signals_come_first_and_those_of_sound_are_left_out(language)
     }
 
 
+@pytest.mark.parametrize(
+    ("split", "label", "gaps"),
+    [
+        ("train", None, set()),
+        (None, "normal", set()),
+        ("train", "anomaly", {"label"}),
+        ("validation", None, {"label"}),
+        ("validation", "unknown", {"label"}),
+        ("validation", "normal", set()),
+        ("validation", "anomaly", set()),
+    ],
+)
+def test_a_label_that_lacks_or_contradicts_the_split_is_coloured(language, split, label, gaps):
+    sheet, said = opened(language).worksheets[0], read_texts("form", language)["sheet"]
+    place, row = letters(sheet), dict.fromkeys(letters(sheet), "filled")
+    row["operator_confirmed"] = said["yes"]
+    row["split"] = said["values"]["split"].get(split, "")
+    row["label"] = said["values"]["label"].get(label, "")
+    assert coloured(sheet, {place[name]: value for name, value in row.items()}) == {place[name] for name in gaps}
+
+
+def coloured(sheet, cells):
+    """Letters of the columns of row 3 that Excel would colour with these cells in it."""
+    names = {
+        "AND": lambda *parts: all(parts),
+        "OR": lambda *parts: any(parts),
+        "COUNTA": lambda values: sum(value != "" for value in values),
+        "cells": cells,
+    }
+    found = set()
+    for ranges in sheet.conditional_formatting:
+        for rule in ranges.rules:
+            formula = re.sub(r"\$[A-Z]+3:\$[A-Z]+3", "cells.values()", rule.formula[0])
+            formula = re.sub(r"\$([A-Z]+)3", r"cells['\1']", formula).replace("<>", "!=").replace('="', '=="')
+            if eval(formula.replace("!==", "!="), names):
+                found.add(re.match("[A-Z]+", str(ranges.sqref)).group())
+    return found
+
+
 def test_drop_downs_offer_what_holds_for_signals(language):
     book = opened(language)
     sheet, said = book.worksheets[0], read_texts("form", language)["sheet"]["values"]

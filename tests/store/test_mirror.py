@@ -12,6 +12,7 @@ from alp_assets.files import replaced_folder
 from alp_assets.home import data_root
 from alp_assets.store.base import store_of
 from alp_assets.store.manifest import FolderDamaged, write_manifest
+from alp_assets.store.mirror import Mirror
 from tests.packages import tree
 from tests.store.buckets import machine
 
@@ -135,6 +136,22 @@ def test_a_block_sees_one_version(on, monkeypatch):
             my_store.fetch(PLACE, "clips.parquet")
             assert contents(mine) == {"clips.parquet": b"table one"}
         my_store.fetch(PLACE)
+        assert contents(mine) == TWO
+
+
+def test_the_version_that_one_process_reads_no_other_on_its_machine_replaces(on):
+    with on("a") as (root, store):
+        publish(root, store, ONE)
+    with on("b") as (mine, my_store):
+        other = Mirror(mine, my_store._bucket.url)
+        with my_store.using():
+            my_store.fetch(PLACE)
+            with on("a") as (root, store):
+                publish(root, store, TWO)
+            with pytest.raises(StoreFailed, match="Try again when they have finished"):
+                other.fetch(PLACE)
+            assert contents(mine) == ONE
+        other.fetch(PLACE)
         assert contents(mine) == TWO
 
 

@@ -77,7 +77,7 @@ def test_gc_only_tells_when_dry_and_asks_else(twice):
     assert told["cache"] == {"objects": 1, "bytes": 5}
     alp("gc", input="n\n", code=1)
     assert stray.is_file()
-    assert "Removed: 1 objects of 5 bytes" in alp("gc", "--yes")
+    assert "Removed: 1 object of 5 bytes" in alp("gc", "--yes")
     assert not stray.exists()
 
 

@@ -160,13 +160,11 @@ def _mark_gaps(sheet: Worksheet, fields: Mapping[str, Field], texts: Mapping[str
 
     first, last = next(iter(fields.values())).letter, list(fields.values())[-1].letter
     begun = f"COUNTA(${first}{_FIRST_ROW}:${last}{_FIRST_ROW})>0"
-    split, train, supplemental = (
-        f"${fields['split'].letter}{_FIRST_ROW}",
-        texts["values"]["split"]["train"],
-        texts["values"]["split"]["supplemental"],
-    )
-    is_train = f'OR({split}="",{split}="{train}")'
-    for name, wrong in _gaps(fields, is_train, f'{split}="{supplemental}"', texts):
+    split = f"${fields['split'].letter}{_FIRST_ROW}"
+    words = texts["values"]["split"]
+    of_split = {name: f'{split}="{word}"' for name, word in words.items()}
+    of_split["train"] = f'OR({split}="",{of_split["train"]})'
+    for name, wrong in _gaps(fields, of_split, texts):
         letter = fields[name].letter
         style = DifferentialStyle(fill=_fill(_RED))
         rule = Rule(type="expression", formula=[f"AND({begun},{wrong})"], dxf=style)
@@ -174,18 +172,20 @@ def _mark_gaps(sheet: Worksheet, fields: Mapping[str, Field], texts: Mapping[str
 
 
 def _gaps(
-    fields: Mapping[str, Field], is_train: str, is_supplemental: str, texts: Mapping[str, Any]
+    fields: Mapping[str, Field], of_split: Mapping[str, str], texts: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Columns and the formula that is true where a cell of it is missing or contradicts the row's split."""
     cells = {name: f"${field.letter}{_FIRST_ROW}" for name, field in fields.items()}
     for name, field in fields.items():
         if field.needed_always:
             yield name, f'{cells[name]}=""'
-    normal = texts["values"]["label"]["normal"]
-    yield "operator_confirmed", f'{is_train},{cells["operator_confirmed"]}<>"{texts["yes"]}"'
-    yield "label", f'{is_train},{cells["label"]}<>"",{cells["label"]}<>"{normal}"'
+    confirmed, label = cells["operator_confirmed"], cells["label"]
+    normal, anomaly = (texts["values"]["label"][name] for name in ("normal", "anomaly"))
+    yield "operator_confirmed", f'{of_split["train"]},{confirmed}<>"{texts["yes"]}"'
+    yield "label", f'{of_split["train"]},{label}<>"",{label}<>"{normal}"'
+    yield "label", f'{of_split["validation"]},{label}<>"{normal}",{label}<>"{anomaly}"'
     if "supp_type" in cells:
-        yield "supp_type", f'{is_supplemental},{cells["supp_type"]}=""'
+        yield "supp_type", f'{of_split["supplemental"]},{cells["supp_type"]}=""'
 
 
 def _write_help(book: Workbook, fields: list[Field], texts: Mapping[str, Any]) -> None:

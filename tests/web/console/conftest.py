@@ -146,6 +146,7 @@ def open_page(browser: Any, served: Served) -> Iterator[Open]:
         page = context.new_page()
         watched.watch(page)
         page.goto(path)
+        page.locator("main:not([inert])").wait_for()  # what is put into a page that does not listen yet is lost
         return page
 
     yield opened

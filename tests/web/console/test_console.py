@@ -30,6 +30,7 @@ HOSTILE = "<img src=x onerror=document.title='owned'>"
 
 def loaded(page: Any) -> None:
     """Wait until nothing is being fetched for the page any more."""
+    page.locator("main:not([inert])").wait_for()
     expect(page.get_by_text(re.compile("Loading …|불러오는 중입니다…"))).to_have_count(0)
 
 
@@ -56,6 +57,27 @@ def test_a_wrong_key_is_told_in_place_and_a_right_one_leads_to_the_page_that_was
     page.wait_for_url("**/sign-in")
     page.goto("/packages")
     assert "/sign-in" in page.url
+
+
+def test_what_one_presses_before_the_page_listens_sends_no_key_in_an_address(
+    open_page: Open, served: Served
+) -> None:
+    page = open_page("/sign-in", key=None)
+    held: list[Any] = []
+    page.route("**/js/pages/sign_in.js", lambda route: held.append(route))  # playwright asks a handler for its signature
+    page.reload(wait_until="commit")
+    expect(page.locator("main[inert]")).to_be_visible()
+    while not held:
+        page.wait_for_timeout(50)
+    page.locator("#key").evaluate("(key, text) => { key.value = text }", served.keys[Role.VIEWER])
+    page.get_by_text("Sign in", exact=True).last.click(force=True)
+    page.keyboard.press("Enter")
+    held[0].continue_()
+    page.locator("main:not([inert])").wait_for()
+    assert page.url.endswith("/sign-in")
+    expect(page.get_by_label("API key")).to_be_focused()
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/packages")
 
 
 def test_a_key_that_expires_while_one_works_leads_to_the_sign_in_page_and_back(
@@ -157,16 +179,12 @@ def test_a_package_that_would_be_refused_cannot_be_queued(open_page: Open, tmp_p
 
 def test_a_file_that_is_no_zip_or_a_name_that_is_taken_is_told_in_place(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
-    page.wait_for_function(
-        """() => {
+    page.evaluate("""() => {
         const carried = new DataTransfer();
         carried.items.add(new File(['hello'], 'notes.txt'));
         const place = document.getElementById('choose');
         place.dispatchEvent(new DragEvent('drop', {dataTransfer: carried, bubbles: true, cancelable: true}));
-        return document.querySelector('[role=alert]')?.innerText;
-    }""",
-        polling=500,
-    )
+    }""")
     assert "notes.txt is not a zip" in page.get_by_role("alert").inner_text()
     page.get_by_label("Name of the package").fill("Line 3")
     page.set_input_files("#file", zipped(tmp_path / "x.zip", {"metadata.csv": table([row("audio/1.wav")])}))

@@ -31,7 +31,7 @@ if (who) {
     byId("go").disabled = true;
     tellMistake(byId("told"), say("diagnose.viewer"));
   }
-  await fetchChoices();
+  fetchChoices();
 }
 
 function take(found) {

@@ -15,7 +15,7 @@ const who = await session().catch((error) => (tellProblem(byId("list"), error, (
 
 if (who) {
   if (mayOperate(who)) offerSending();
-  await beginList(who);
+  beginList(who);
 }
 
 function offerSending() {
