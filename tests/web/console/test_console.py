@@ -64,7 +64,7 @@ def test_what_one_presses_before_the_page_listens_sends_no_key_in_an_address(
 ) -> None:
     page = open_page("/sign-in", key=None)
     held: list[Any] = []
-    page.route("**/js/pages/sign_in.js", lambda route: held.append(route))  # playwright asks a handler for its signature
+    page.route("**/js/pages/sign_in.js", lambda route: held.append(route))
     page.reload(wait_until="commit")
     expect(page.locator("main[inert]")).to_be_visible()
     while not held:
