@@ -1,0 +1,57 @@
+"""Dagster's storage in PostgreSQL that keeps its connections open from one event to the next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres.storage import DagsterPostgresStorage
+from dagster_postgres.utils import create_pg_engine, pg_url_from_config
+from sqlalchemy import Engine
+
+_KEPT = 2
+_MORE = 30
+"""Connections of a process: kept when nothing asks, and opened beside them while many threads ask at once."""
+
+_AGE_S = 1800
+
+
+class PooledPostgresStorage(DagsterPostgresStorage):
+    """Runs, events and schedules over a few connections of the process, which are tried before they are used.
+
+    Dagster's own storage connects anew for every query: PostgreSQL starts a process and checks the password each
+    time, some 500 times for a package. One that a restarted PostgreSQL has closed is replaced without a word.
+    """
+
+    def __init__(self, postgres_url: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(postgres_url, *args, **kwargs)
+        for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
+            storage._engine = _engine(postgres_url)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> PooledPostgresStorage:
+        """The storage of an instance's ``dagster.yaml``; its settings are Dagster's own, with a password."""
+        autocreate = config_value.get("should_autocreate_tables", True)
+        return cls(pg_url_from_config(config_value), autocreate, inst_data)
+
+
+@lru_cache
+def _engine(url: str) -> Engine:
+    """One for the whole process: a worker opens an instance for every run."""
+    engine = create_pg_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=_KEPT,
+        max_overflow=_MORE,
+        pool_recycle=_AGE_S,
+        pool_pre_ping=True,
+        pool_use_lifo=True,  # so that those beyond what is needed grow old
+    )
+    # a forked process leaves its parent's connections alone
+    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+    return engine

@@ -1,0 +1,83 @@
+"""Dagster's storage that keeps its connections to PostgreSQL."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from deploy.cluster.place import TEMPLATE
+from tests.registry.postgres import cluster
+
+pytest.importorskip("dagster_postgres")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with cluster() as url:
+        yield url.replace("postgresql:", "postgresql+psycopg2:")
+
+
+@pytest.fixture
+def storage(server):
+    from deploy.cluster.storage import PooledPostgresStorage
+
+    return PooledPostgresStorage.from_config_value(None, {"postgres_url": server})
+
+
+def backend(storage):
+    """The server's process that the next query would go to."""
+    with storage.event_log_storage._connect() as connection:
+        return connection.execute(sa.text("SELECT pg_backend_pid()")).scalar()
+
+
+def test_dagster_s_settings_name_it_and_it_takes_them(server):
+    from dagster._config import validate_config
+
+    from deploy.cluster.storage import PooledPostgresStorage
+
+    named = yaml.safe_load(TEMPLATE.read_text())["storage"]["custom"]
+    assert (named["module"], named["class"]) == (PooledPostgresStorage.__module__, PooledPostgresStorage.__name__)
+    assert validate_config(PooledPostgresStorage.config_type(), {"postgres_url": server}).success
+
+
+def test_queries_go_over_one_connection(storage):
+    first = backend(storage)
+    assert storage.run_storage.get_runs_count() == 0
+    assert storage.schedule_storage.all_instigator_state() == []
+    assert backend(storage) == first
+
+
+def test_every_instance_of_a_process_uses_the_same(storage, server):
+    first = backend(storage)
+    for _ in range(5):
+        assert backend(type(storage).from_config_value(None, {"postgres_url": server})) == first
+
+
+def test_many_threads_at_once_are_all_served(storage):
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(lambda _: storage.run_storage.get_runs_count(), range(64))) == {0}
+
+
+def test_a_connection_that_the_server_has_ended_is_replaced(storage, server):
+    gone = backend(storage)
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT pg_terminate_backend(:gone)"), {"gone": gone})
+    engine.dispose()
+    assert storage.run_storage.get_runs_count() == 0
+    assert backend(storage) != gone
+
+
+def test_a_forked_process_has_connections_of_its_own(storage):
+    ours = backend(storage)
+    context = multiprocessing.get_context("fork")
+    found = context.Queue()
+    child = context.Process(target=lambda: found.put(backend(storage)))
+    child.start()
+    assert found.get(timeout=60) != ours
+    child.join(60)
+    assert backend(storage) == ours
