@@ -46,7 +46,7 @@ COMPILE = $(UV) pip compile --universal --python-version 3.11 --fork-strategy fe
     --no-annotate --no-header --no-emit-index-url --quiet
 
 lock: .venv/installed  ## compile the lock files anew
-	$(COMPILE) pyproject.toml --extra dev --extra bench --extra cluster --extra s3 --output-file requirements.lock $(ARGS)
+	$(COMPILE) pyproject.toml --extra dev --extra bench --extra cluster --extra s3 --extra ssh --output-file requirements.lock $(ARGS)
 	echo uv | $(COMPILE) - --output-file requirements-uv.lock $(ARGS)
 
 .venv/installed: requirements.lock requirements-cpu.lock requirements-uv.lock pyproject.toml tools/install.sh

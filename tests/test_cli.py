@@ -614,7 +614,7 @@ def test_a_refused_package_gets_its_letter_and_keeps_its_name(alp, tmp_path):
     common = ("--customer", "acme", "--package", "first", "--data", tmp_path / "data", *QUICK)
     result = alp("onboard", archive, *common)
     assert result.code == 1
-    assert "not a zip" in result.err
+    assert "first.zip: This is not a zip" in result.err
     rejected = tmp_path / "data" / "packages" / "acme" / "first" / "rejected"
     assert str(rejected / "letter.html") in result.out
     assert "not a zip" in (rejected / "letter.html").read_text(encoding="utf-8")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 models_app = typer.Typer(help="Model versions: listed, compared, promoted, handed on.", no_args_is_help=True)
 
 _INCOMPLETE = 1
+_WIDE, _FOR_WIDE = 120, ("id", "normals", "created")
+"""Characters of a terminal that has room for these columns of the list too."""
 
 ModelArgument = Annotated[
     str, typer.Argument(help="Name or id, as `alp models list` shows them.", metavar="MODEL")
@@ -64,22 +66,25 @@ def list_models(
     if not found:
         terminal.say("No such model. `alp onboard` and `alp train` make some.")
         return
-    columns = ("name", "id", "section", "state", "engine", "normals", "AUC", "threshold", "created")
     rows = [
-        [
-            item.name,
-            item.version,
-            str(item.section),
-            _state(item),
-            item.engine,
-            item.clips,
-            item.metrics.get("auc"),
-            registry.threshold(item.version),
-            item.created_at[:16].replace("T", " "),
-        ]
+        {
+            "name": item.name,
+            "id": item.version,
+            "section": str(item.section),
+            "state": _state(item),
+            "engine": item.engine,
+            "normals": item.clips,
+            "AUC": item.metrics.get("auc"),
+            "threshold": registry.threshold(item.version),
+            "created": item.created_at[:16].replace("T", " "),
+        }
         for item in found
     ]
-    terminal.table("Models", columns, rows)
+    narrow = terminal.console.is_terminal and terminal.console.width < _WIDE
+    columns = [name for name in rows[0] if not (narrow and name in _FOR_WIDE)]
+    terminal.table("Models", columns, [[row[name] for name in columns] for row in rows])
+    if narrow:
+        terminal.say(f"A wider terminal, or --json, shows {', '.join(_FOR_WIDE)} too.")
 
 
 @models_app.command()

@@ -34,8 +34,9 @@ VersionArgument = Annotated[
 def init(
     folder: Annotated[Path, typer.Argument(help="The data root.", metavar="DIR")],
     remote: Annotated[
-        str, typer.Option(help="Where DVC stores versions as well: a folder, ssh://host/path or s3://bucket/path.")
-    ] = "",
+        str | None,
+        typer.Option(help="Where DVC stores versions as well: a folder, ssh://host/path or s3://bucket/path."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a data root a git and DVC repository of its own, or give it another remote."""
@@ -44,8 +45,10 @@ def init(
     from alp_assets.versions.repository import make_repository
 
     terminal = Terminal(quiet=as_json)
+    if remote is not None and not remote.strip():
+        raise VersionRefused("--remote names no place. Give a folder or an address, or leave it out.")
     root = open_root(folder)
-    made = make_repository(root, remote)
+    made = make_repository(root, remote or "")
     if as_json:
         print_json({"data_root": root, "repository": made.root, "own": made.own, "remote": remote})
     elif made.own:

@@ -79,11 +79,13 @@ def retire(
     from alp_assets.home import open_root
     from alp_assets.params import load_params
     from alp_assets.terminal import Terminal
+    from alp_assets.versions.retire import refuse_unknown
     from alp_assets.versions.retire import retire as give_up
     from alp_assets.versions.revisions import package_of
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
     folder = package_of(root, package)
+    refuse_unknown(folder)
     _ask(f"Retire {folder.customer}/{folder.package} in {root}?", yes=yes, as_json=as_json)
     with open_instance(root) as instance:
         refuse_running(instance, folder.key)

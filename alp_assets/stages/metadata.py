@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -38,13 +39,16 @@ def metadata(folder: PackageFolder, params: Params, progress: Progress = silent)
     """
     folder.require("metadata")
     archive = folder.stage("upload") / ARCHIVE_FILE
-    if sha256_of(archive) != read_receipt(folder)["sha256"]:
+    receipt = read_receipt(folder)
+    if sha256_of(archive) != receipt["sha256"]:
         raise AlpError(
             f"{archive}: the bytes are not those of the receipt; the disk or somebody changed them. "
             "Delete the upload folder and send the package again."
         )
-    received = datetime.fromisoformat(str(read_receipt(folder)["received_at"]))
+    received, sent = datetime.fromisoformat(str(receipt["received_at"])), str(receipt["original_name"])
     table, problems, left_out = _accepted_rows(archive, params.upload, received)
+    # what ails the zip itself is told under the name that its sender gave it
+    problems = [replace(problem, file=sent) if problem.file == ARCHIVE_FILE else problem for problem in problems]
     progress(1, 1, "tables")
     listed = problems_frame(problems)
     with folder.publish("metadata") as part:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -14,7 +13,6 @@ from alp_assets.stages.gate_texts import failure_text
 from alp_assets.stages.metadata import PROBLEMS_FILE, read_problems
 from alp_assets.stages.package import REJECTED, STAGES, PackageFolder
 from alp_assets.stages.quality import quality_problems
-from alp_assets.stages.upload import ARCHIVE_FILE, read_receipt
 from schemas.problems import Problem, problems_frame
 from schemas.texts import LANGUAGES, Language, read_texts
 
@@ -63,14 +61,9 @@ def refusal_reasons(folder: PackageFolder, problems: list[Problem], language: La
 
 
 def known_problems(folder: PackageFolder) -> list[Problem]:
-    """Every problem of table and recordings that the stages that ran have found.
-
-    What ails the zip itself is told under the name that its sender gave it.
-    """
+    """Every problem of table and recordings that the stages that ran have found."""
     problems = read_problems(folder) if folder.summary("metadata") else []
-    problems += quality_problems(folder) if folder.summary("quality") else []
-    sent = str(read_receipt(folder)["original_name"])
-    return [replace(problem, file=sent) if problem.file == ARCHIVE_FILE else problem for problem in problems]
+    return problems + (quality_problems(folder) if folder.summary("quality") else [])
 
 
 def _failed(folder: PackageFolder) -> list[dict[str, Any]]:

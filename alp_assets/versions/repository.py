@@ -53,8 +53,8 @@ _ENDPOINT = "ALP_S3_ENDPOINT"
 _LINKS = ("reflink", "hardlink", "copy")
 _EXTRAS = {
     "s3": ("dvc_s3", "install the extra s3: pip install 'alp[s3]'"),
-    "ssh": ("dvc_ssh", "pip install dvc-ssh"),
-    "sftp": ("dvc_ssh", "pip install dvc-ssh"),
+    "ssh": ("dvc_ssh", "install the extra ssh: pip install 'alp[ssh]'"),
+    "sftp": ("dvc_ssh", "install the extra ssh: pip install 'alp[ssh]'"),
 }
 
 

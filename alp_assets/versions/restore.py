@@ -45,6 +45,7 @@ def restore(folder: PackageFolder, revision: str, params: Params, *, force: bool
         PackageBusy: somebody works on the package.
     """
     repository = repository_of(folder.data_root)
+    find_revision(repository, folder, revision)  # before locks, which are files beside the package
     with Queue(folder.data_root).lock(params.versioned.wait_s), folder.lock(), opened(repository) as store:
         wanted = find_revision(repository, folder, revision)
         changed = folder.path.is_dir() is False or _present(store, folder, wanted) != wanted.outs

@@ -49,6 +49,7 @@ def retire(folder: PackageFolder, params: Params, who: str, *, force: bool = Fal
             version would be lost.
         PackageBusy: somebody works on the package.
     """
+    refuse_unknown(folder)
     champions = champions_of(folder)
     if champions and not force:
         named = "; ".join(f"{item.name} of {item.section}" for item in champions)
@@ -67,6 +68,15 @@ def retire(folder: PackageFolder, params: Params, who: str, *, force: bool = Fal
         _remove(folder)
         revision = _forget(repository, folder)
     return Retired(revision, _archive(folder, who), [item.name for item in champions], notes)
+
+
+def refuse_unknown(folder: PackageFolder) -> None:
+    """``VersionRefused`` when there is no such package and never was one."""
+    repository = None if folder.path.is_dir() else repository_of(folder.data_root)
+    if repository and not working_tree(repository, folder).outs and not committed(repository, folder):
+        raise VersionRefused(
+            f"{folder.customer}/{folder.package}: there is no such package in {folder.data_root}."
+        )
 
 
 def _gone_before(folder: PackageFolder) -> bool:
@@ -89,8 +99,6 @@ def _kept(folder: PackageFolder, params: Params) -> Repository:
         raise VersionRefused(
             f"{name}: dvc.yaml works through this package. Take it out of `packages` in params.yaml first."
         )
-    if not outs and not folder.path.is_dir():
-        raise VersionRefused(f"{name}: there is no such package in {folder.data_root}.")
     path = _dvc_file(repository, folder)
     if not repository.own and repository.git.asked("diff", "--quiet", "HEAD", "--", path) is None:
         raise VersionRefused(f"{name}: its version is not committed yet. `git add {path}` and commit it first.")

@@ -84,6 +84,7 @@ def test_the_same_seed_spoils_the_same_way_and_never_beyond_the_limit(target):
         assert len(data) <= LONGEST
 
 
+@pytest.mark.slow
 def test_the_fuzzer_finds_a_crash_an_error_a_hang_and_a_file_outside(tmp_path):
     """With a reader that has one of each; else its silence would say nothing."""
     lines = """

@@ -155,6 +155,7 @@ def test_a_csv_cell_longer_than_any_is_refused_as_such():
     assert caught.value.problems[0].code == "table_long_cell"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formulas", [False, True])
 def test_twenty_thousand_rows_are_read_in_seconds(formulas):
     section = "=C1" if formulas else "1호기"

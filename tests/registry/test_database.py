@@ -72,6 +72,7 @@ Registry(root, url).register(fan, "january", "2026-01-01", fitted / "same" / "sa
 """
 
 
+@pytest.mark.slow
 def test_many_processes_that_register_and_promote_at_once_lose_nothing(url, root, tmp_path):
     """Also the first use of a database, when there are no tables yet."""
     fitted = tmp_path / "fitted"

@@ -722,6 +722,7 @@ def test_control_characters_anywhere_in_the_table_break_no_file(tmp_path):
     assert [problem.row for problem in read_problems(folder)] == [2]
 
 
+@pytest.mark.slow
 def test_text_that_pages_and_pictures_would_read_as_code(tmp_path):
     """Section ids are customer text: no HTML in the Data Docs, no mathematics in a picture."""
     from alp_assets.assets.pictures import score_strips

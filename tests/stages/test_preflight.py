@@ -274,6 +274,7 @@ def workbook(rows):
     return stream.getvalue()
 
 
+@pytest.mark.slow
 def test_twenty_thousand_bad_rows_are_all_kept_and_told_in_little(tmp_path):
     files, rows = machine_files(train=3, normal=0, anomaly=0)
     rows += [row(f"audio/absent/{number:05d}.wav", recorded_at="어제") for number in range(20_000)]

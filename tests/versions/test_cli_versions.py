@@ -30,6 +30,8 @@ def test_init_makes_a_repository_with_a_remote_once(root, tmp_path):
     assert found.own
     before = found.git("rev-parse", "HEAD")
     alp("init", str(root))
+    with pytest.raises(VersionRefused, match="names no place"):
+        alp("init", str(root), "--remote", "")
     assert found.git("rev-parse", "HEAD") == before
 
 

@@ -70,6 +70,15 @@ def test_a_package_that_is_being_worked_on_is_left_alone(twice, quick):
         restore(twice, "HEAD~1", quick)
 
 
+def test_what_was_never_there_is_refused_and_leaves_no_trace(twice, quick):
+    never = PackageFolder(twice.data_root, "stranger", "none")
+    before = {path for path in twice.data_root.rglob("*") if ".git" not in path.parts}
+    for change in (lambda: restore(never, "", quick), lambda: retire(never, quick, "me")):
+        with pytest.raises(VersionRefused, match=r"no such package|has no version of this package"):
+            change()
+    assert {path for path in twice.data_root.rglob("*") if ".git" not in path.parts} == before
+
+
 def test_retiring_takes_files_and_keeps_history(twice, quick):
     registry = Registry(twice.data_root)
     twice.inbox.parent.mkdir(parents=True)

@@ -125,6 +125,7 @@ print(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")))
 """
 
 
+@pytest.mark.slow
 def test_eight_times_the_data_takes_hardly_more_memory(tmp_path):
     peaks, block = [], np.random.default_rng(0).normal(0, 1, (8, 4, 2**13)).astype(np.float32)
     for megabytes in (48, 384):

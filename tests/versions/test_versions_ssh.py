@@ -1,0 +1,64 @@
+"""Versions on a machine that SSH reaches."""
+
+import asyncio
+import shutil
+import threading
+from functools import partial
+from getpass import getuser
+
+import pytest
+
+from alp_assets.errors import VersionRefused
+from alp_assets.versions.repository import make_repository
+from alp_assets.versions.restore import restore
+from alp_assets.versions.snapshot import snapshot
+from tests.packages import tree
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def address(tmp_path, monkeypatch):
+    """A server that knows the key in a home of our own, and has nothing but SFTP."""
+    asyncssh = pytest.importorskip("asyncssh")
+    pytest.importorskip("dvc_ssh", reason="alp[ssh] is not here")
+    home, there = tmp_path / "home", tmp_path / "there"
+    (home / ".ssh").mkdir(parents=True)
+    there.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(home / ".ssh" / "id_ed25519")
+    key.write_public_key(tmp_path / "known")
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(
+        asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            authorized_client_keys=str(tmp_path / "known"),
+            sftp_factory=partial(asyncssh.SFTPServer, chroot=str(there).encode()),
+        )
+    )
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield f"ssh://{getuser()}@127.0.0.1:{server.get_port()}"
+    loop.call_soon_threadsafe(server.close)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(20)
+
+
+def test_versions_go_to_another_machine_and_come_back(done, quick, address, tmp_path):
+    make_repository(done.data_root, f"{address}/versions")
+    assert snapshot(done, quick).pushed
+    assert any((tmp_path / "there" / "versions").rglob("*.dir"))
+    before = tree(done.path)
+    shutil.rmtree(done.path)
+    shutil.rmtree(done.data_root / ".dvc" / "cache")
+    restore(done, "", quick)
+    assert tree(done.path) == before
+
+
+def test_who_is_not_known_there_is_told_so(done, address, tmp_path):
+    (tmp_path / "known").write_text("")
+    with pytest.raises(VersionRefused, match="cannot be reached"):
+        make_repository(done.data_root, f"{address}/versions")
