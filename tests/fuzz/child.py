@@ -1,8 +1,9 @@
 """The process in which fuzzing happens. Its parent sees where it is, and ends it where it hangs.
 
-``python -m tests.fuzz.child TARGET SEED FOLDER SECONDS BYTES``: spoilt files one after the other until the seconds
-are over. The file at work lies in ``FOLDER/input``, its number in ``FOLDER/state``. What goes wrong is written
-to ``FOLDER/found`` as a line of JSON, once for each place in the code.
+``python -m tests.fuzz.child TARGET SEED FOLDER CORPUS SECONDS BYTES``: spoilt files one after the other until the
+seconds are over. Which files are spoilt further is up to libFuzzer: those with which a reader went where it had
+not been before; it keeps them in ``CORPUS``. The file at work lies in ``FOLDER/input``, its number in
+``FOLDER/state``. What goes wrong is written to ``FOLDER/found`` as lines of JSON, once for each place in the code.
 """
 
 from __future__ import annotations
@@ -16,47 +17,79 @@ import resource
 import shutil
 import struct
 import sys
-import time
 import traceback
 import warnings
 from pathlib import Path
 
-from tests.fuzz.mutate import Mutator
+from tests.fuzz.mutate import LONGEST, Mutator
 from tests.fuzz.readers import harmless, reader
 from tests.fuzz.seeds import seeds
 from tests.fuzz.watch import Watch
 
-STATE = struct.Struct("<Qd")
-"""Number of the file at work, and since when (monotonic seconds)."""
+STATE = struct.Struct("<Q")
+"""Number of the file at work."""
+
+_READERS = ["alp_assets.audio", "alp_assets.intake", "alp_assets.signals", "schemas"]
+"""Where libFuzzer sees which branches are taken."""
+
+_OWN_SHARE = 0.5
+"""Of the files are spoilt by somebody who knows the formats, the others by libFuzzer."""
 
 
-def main(target: str, seed: str, folder: Path, seconds: float, memory: int) -> None:
-    """Fuzz one target."""
+def main(target: str, seed: int, folder: Path, corpus: Path, seconds: float, memory: int) -> None:
+    """Fuzz one target. It ends the process."""
+    import atheris
+
     warnings.simplefilter("ignore")
     scratch = folder / "scratch"
     watch = Watch(scratch)
-    mutator = Mutator(target, seeds(target), random.Random(f"{target} {seed}"))
-    run = reader(target)
-    for data in seeds(target):  # so that everything is imported before the watch begins
-        _once(run, data, scratch)
+    known: set[str] = set()
+    (folder / "seeds").mkdir()
+    with atheris.instrument_imports(include=_READERS):
+        run = reader(target)
+        for number, data in enumerate(seeds(target)):  # so that everything is imported before the watch begins
+            _once(run, data, scratch)
+            (folder / "seeds" / str(number)).write_bytes(data)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = memory + _allocated()
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-    known: set[str] = set()
-    until = time.monotonic() + seconds
-    with (folder / "state").open("r+b") as stream, mmap.mmap(stream.fileno(), STATE.size) as state:
-        number = 0
-        while time.monotonic() < until:
-            data = mutator.one()
-            (folder / "input").write_bytes(data)
-            number += 1
-            STATE.pack_into(state, 0, number, time.monotonic())
-            error = _once(run, data, scratch, watch)
-            if error is not None or watch.seen:
-                _tell(folder / "found", data, error, watch.seen, known)
-            if isinstance(error, MemoryError):
-                break  # what is left of the memory may be in pieces
-        STATE.pack_into(state, 0, number, 0.0)
+
+    state = _shared(folder / "state")
+
+    def tried(data: bytes) -> None:
+        (folder / "input").write_bytes(data)
+        STATE.pack_into(state, 0, STATE.unpack(state)[0] + 1)
+        error = _once(run, data, scratch, watch)
+        if error is not None or watch.seen:
+            _tell(folder / "found", data, error, watch.seen, known)
+        if isinstance(error, MemoryError):
+            os._exit(0)  # what is left of the memory may be in pieces
+
+    def spoilt(data: bytes, most_bytes: int, chosen: int) -> bytes:
+        chance = random.Random(chosen)
+        if chance.random() > _OWN_SHARE:
+            return atheris.Mutate(data, most_bytes)
+        return Mutator(target, seeds(target), chance).spoilt(data)[:most_bytes]
+
+    settings = {
+        "seed": seed,
+        "max_total_time": max(1, int(seconds)),
+        "max_len": LONGEST,
+        "len_control": 0,
+        "timeout": 0,
+        "rss_limit_mb": 0,
+        "detect_leaks": 0,
+        "artifact_prefix": f"{folder}/",
+    }
+    options = [f"-{name}={value}" for name, value in settings.items()]
+    atheris.Setup([target, *options, str(corpus), str(folder / "seeds")], tried, custom_mutator=spoilt)
+    atheris.Fuzz()
+
+
+def _shared(path: Path) -> mmap.mmap:
+    """Memory in which the parent sees which file is at work."""
+    with path.open("r+b") as stream:
+        return mmap.mmap(stream.fileno(), STATE.size)
 
 
 def _allocated() -> int:
@@ -95,4 +128,4 @@ def _tell(path: Path, data: bytes, error: BaseException | None, seen: list[str],
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), float(sys.argv[5]), int(sys.argv[6]))

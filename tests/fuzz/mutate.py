@@ -65,9 +65,12 @@ class Mutator:
         self._most = _USUALLY
 
     def one(self) -> bytes:
-        """A spoilt file, ``LONGEST`` bytes at most."""
+        """A spoilt seed, ``LONGEST`` bytes at most."""
+        return self.spoilt(self._chance.choice(self._seeds))
+
+    def spoilt(self, data: bytes) -> bytes:
+        """A file spoilt in a few places, ``LONGEST`` bytes at most."""
         chance = self._chance
-        data = chance.choice(self._seeds)
         self._most = LONGEST if chance.random() < _SHARE_LONG else max(_USUALLY, len(data))
         for _ in range(chance.choice((1, 1, 1, 2, 2, 3, 5, 9))):
             how = chance.choice(self._own) if chance.random() < 0.45 else chance.choice(_PLAIN)

@@ -87,6 +87,7 @@ def test_the_same_seed_spoils_the_same_way_and_never_beyond_the_limit(target):
 @pytest.mark.slow
 def test_the_fuzzer_finds_a_crash_an_error_a_hang_and_a_file_outside(tmp_path):
     """With a reader that has one of each; else its silence would say nothing."""
+    pytest.importorskip("atheris", reason="atheris is made for Linux on x86-64 alone")
     lines = """
         import os, sys, tests.fuzz.child as child
         def faulty(data, scratch):
@@ -96,7 +97,8 @@ def test_the_fuzzer_finds_a_crash_an_error_a_hang_and_a_file_outside(tmp_path):
             if size % 7 == 2 and os.path.exists("ready"): os.abort()
             if size % 7 == 3: open("ready", "w"); raise ValueError("first")
         child.reader = lambda target: faulty
-        child.main(sys.argv[1], sys.argv[2], child.Path(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))
+        folder, corpus = map(child.Path, sys.argv[3:5])
+        child.main(sys.argv[1], int(sys.argv[2]), folder, corpus, float(sys.argv[5]), int(sys.argv[6]))
     """
     import textwrap
 
