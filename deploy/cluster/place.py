@@ -16,6 +16,7 @@ import yaml
 
 from alp_assets.errors import AlpError
 from alp_assets.files import read_json, write_bytes, write_json
+from alp_assets.home import object_url
 from alp_assets.params import PROJECT
 
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
@@ -124,7 +125,7 @@ class Place:
         """What makes a process work in this cluster; ``alp`` too."""
         queues = {kind: {"dagster-celery/queue": kind} for kind in ("cpu", "gpu") if kind == "cpu" or workers.gpu}
         return {
-            "ALP_DATA": str(self.data_root),
+            "ALP_DATA": object_url(self.data_root) or str(self.data_root),
             "DAGSTER_HOME": str(self.home),
             "ALP_BROKER_URL": self.broker_url,
             "ALP_REGISTRY_URL": self.database_url(REGISTRY),

@@ -16,6 +16,7 @@ from deploy.cluster.place import REGISTRY, ClusterError, Workers, free_ports, op
 from deploy.cluster.postgres import program
 from schemas.sections import Section
 from tests.packages import machine_package
+from tests.store.buckets import machine, running
 
 pytestmark = pytest.mark.slow
 
@@ -44,16 +45,21 @@ def _missing() -> str | None:
 
 
 @pytest.fixture
-def place():
+def scratch():
     if reason := _missing():
         pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="alp-cluster-", dir="/tmp"))
     folder.chmod(0o755)  # PostgreSQL runs as somebody else
-    data = folder / "data"
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def place(scratch):
+    data = scratch / "data"
     data.mkdir()
     (data / "params.yaml").write_text(PARAMETERS)
-    yield open_place(data, folder / "state", free_ports(1)[0])
-    shutil.rmtree(folder)
+    return open_place(data, scratch / "state", free_ports(1)[0])
 
 
 def test_packages_of_two_customers_on_three_workers(place, monkeypatch):
@@ -63,7 +69,7 @@ def test_packages_of_two_customers_on_three_workers(place, monkeypatch):
         for name, value in cluster.environment.items():
             monkeypatch.setenv(name, value)
         with dg.DagsterInstance.from_config(str(place.home)) as instance:
-            runs = finished(instance)
+            runs = finished(instance, len(PACKAGES))
             processes = [_processes(instance, run) for run in runs.values()]
         check_every_package_ended_well_in_one_run(runs, place)
         assert len(set().union(*processes)) == 3, "every worker took part, and stayed warm"
@@ -71,6 +77,31 @@ def test_packages_of_two_customers_on_three_workers(place, monkeypatch):
         check_the_registry_is_whole(place)
         check_no_password_is_in_what_others_may_read(place)
     assert end_leftovers(place) == 0, "nothing is left running"
+
+
+def test_a_bucket_holds_the_packages_and_postgresql_the_rest(scratch, monkeypatch):
+    (scratch / "params.yaml").write_text(PARAMETERS)
+    monkeypatch.setenv("ALP_PARAMS", str(scratch / "params.yaml"))
+    with running() as server, machine("cluster", scratch / "cache", scratch / "unused.db") as root:
+        bucket, place = server.bucket("cluster"), open_place(root, scratch / "state", free_ports(1)[0])
+        archives = [
+            machine_package(scratch / f"{number}.zip", seed=number, train=3, normal=1, anomaly=1)
+            for number in (0, 1)
+        ]
+        bucket.upload({f"inbox/acme/p{number}.zip": path for number, path in enumerate(archives)})
+        with running_cluster(place, Workers(2), run_monitoring=QUICK) as cluster:
+            for name, value in cluster.environment.items():
+                monkeypatch.setenv(name, value)
+            with dg.DagsterInstance.from_config(str(place.home)) as instance:
+                runs = finished(instance, 2)
+        assert {key: run.dagster_run.status.value for key, run in runs.items()} == {
+            "acme__p0": "SUCCESS",
+            "acme__p1": "SUCCESS",
+        }
+        assert all(bucket.listed(f"packages/acme/p{number}/report") for number in (0, 1))
+        with machine("cluster", scratch / "elsewhere", scratch / "unused.db") as other:
+            report = PackageFolder(other, "acme", "p0").stage("report")
+            assert (report / "report.html").is_file()
 
 
 def drop_all(place):
@@ -81,10 +112,10 @@ def drop_all(place):
         archive.rename(folder.inbox)
 
 
-def finished(instance):
-    """The records of the runs by package, once as many have ended as there are packages."""
+def finished(instance, count):
+    """The records of the runs by package, once so many have ended."""
     until = time.monotonic() + DONE_S
-    while len(ended := [run for run in instance.get_run_records() if run.end_time]) < len(PACKAGES):
+    while len(ended := [run for run in instance.get_run_records() if run.end_time]) < count:
         assert time.monotonic() < until, ended
         time.sleep(0.3)
     return {run.dagster_run.tags["dagster/partition"]: run for run in instance.get_run_records()}
