@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 from alp_assets.errors import ParameterError
 
@@ -12,18 +11,36 @@ MOST = 1_000_000
 MOST_RATE_HZ = 10_000_000
 
 
-class SomePlan(Protocol):
-    """What is to be recorded of some machines."""
+@dataclass(frozen=True)
+class SomePlan:
+    """What is to be recorded of some machines. Counts are of one machine, but for ``machine_types``.
 
-    @property
-    def machine_types(self) -> tuple[str, ...]:
-        """Their kinds."""
-        ...
+    Each condition is recorded for ``minutes`` in so many ``recordings`` of equal length, as normal running.
+
+    Raises:
+        ParameterError: a figure that no plan can have.
+    """
+
+    machine_types: tuple[str, ...]
+    sections: int = 1
+    conditions: int = 1
+    minutes: float = 3.0
+    recordings: int = 1
+    sample_rate_hz: int = 0
+    channels: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("sections", "conditions", "recordings", "channels"):
+            within(name, getattr(self, name), 1, MOST)
+        within("minutes", self.minutes, 0, MOST, above=True)
+        within("sample_rate_hz", self.sample_rate_hz, 1, MOST_RATE_HZ)
+        if not self.machine_types:
+            raise ParameterError("The plan names no machine type.")
 
     @property
     def machines(self) -> int:
         """All machines of all types."""
-        ...
+        return self.sections * len(self.machine_types)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from alp_assets.encoders.base import SERIES
 from alp_assets.engines.catalog import make_engine
 from alp_assets.engines.selection import Situation, choose_engine
 from alp_assets.errors import ParameterError
-from alp_assets.estimate.base import MOST, MOST_RATE_HZ, Amount, Estimate, Outlook, within
+from alp_assets.estimate.base import Amount, Estimate, Outlook, SomePlan
 from alp_assets.params import SIGNAL_ENGINES, Params
 from alp_assets.signals.roles import ROWS
 from schemas.modalities import SIGNALS
@@ -26,41 +26,19 @@ _MOE = "time_moe"
 
 
 @dataclass(frozen=True)
-class SignalPlan:
-    """What is to be measured. Counts are of one machine, but for ``machine_types``.
+class SignalPlan(SomePlan):
+    """Current, flux or vibration to be measured; ``bits`` is a key of ``SAMPLE_BYTES``."""
 
-    Each condition is measured for ``minutes`` in so many ``recordings`` of equal length, as normal running.
-    ``bits`` is a key of ``SAMPLE_BYTES``.
-
-    Raises:
-        ParameterError: a figure that no plan can have.
-    """
-
-    machine_types: tuple[str, ...]
-    sections: int = 1
-    conditions: int = 1
-    minutes: float = 3.0
-    recordings: int = 1
     sample_rate_hz: int = 10_000
     channels: int = 4
     bits: str = "32"
     modality: str = "current"
 
     def __post_init__(self) -> None:
-        for name in ("sections", "conditions", "recordings", "channels"):
-            within(name, getattr(self, name), 1, MOST)
-        within("minutes", self.minutes, 0, MOST, above=True)
-        within("sample_rate_hz", self.sample_rate_hz, 1, MOST_RATE_HZ)
+        super().__post_init__()
         for name, known in (("bits", tuple(SAMPLE_BYTES)), ("modality", SIGNALS)):
             if getattr(self, name) not in known:
                 raise ParameterError(f"{name} is {getattr(self, name)!r}; it is one of {', '.join(known)}.")
-        if not self.machine_types:
-            raise ParameterError("The plan names no machine type.")
-
-    @property
-    def machines(self) -> int:
-        """All machines of all types."""
-        return self.sections * len(self.machine_types)
 
     @property
     def points(self) -> int:

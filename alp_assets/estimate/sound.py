@@ -12,7 +12,7 @@ from alp_assets.audio.standardize import CLIP_SECONDS, SAMPLE_RATE
 from alp_assets.engines.catalog import make_engine
 from alp_assets.engines.selection import BANKS_ALWAYS, Choice, Situation, choose_engine
 from alp_assets.errors import ParameterError
-from alp_assets.estimate.base import MOST, MOST_RATE_HZ, Amount, Estimate, Outlook, within
+from alp_assets.estimate.base import MOST, Amount, Estimate, Outlook, SomePlan, within
 from alp_assets.params import SOUND_ENGINES, Params
 from schemas.texts import Language, read_texts
 
@@ -22,41 +22,18 @@ _C = "meta_prototype"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to be recorded. Counts are of one machine, but for ``machine_types``.
+class Plan(SomePlan):
+    """Sound to be recorded, with ``noise_minutes`` of background noise; ``bits`` are those of a sample."""
 
-    Each condition is recorded for ``minutes`` in so many ``recordings`` of equal length, as normal running;
-    ``noise_minutes`` of background noise come beside. ``channels`` and ``bits`` are those of the files.
-
-    Raises:
-        ParameterError: a figure that no plan can have.
-    """
-
-    machine_types: tuple[str, ...]
-    sections: int = 1
-    conditions: int = 1
-    minutes: float = 3.0
-    recordings: int = 1
-    noise_minutes: float = 0.0
     sample_rate_hz: int = SAMPLE_RATE
-    channels: int = 1
+    noise_minutes: float = 0.0
     bits: int = 16
 
     def __post_init__(self) -> None:
-        for name in ("sections", "conditions", "recordings", "channels"):
-            within(name, getattr(self, name), 1, MOST)
-        within("minutes", self.minutes, 0, MOST, above=True)
+        super().__post_init__()
         within("noise_minutes", self.noise_minutes, 0, MOST)
-        within("sample_rate_hz", self.sample_rate_hz, 1, MOST_RATE_HZ)
         if self.bits not in _PCM_BITS:
             raise ParameterError(f"bits is {self.bits}; recorders write {', '.join(map(str, _PCM_BITS))}.")
-        if not self.machine_types:
-            raise ParameterError("The plan names no machine type.")
-
-    @property
-    def machines(self) -> int:
-        """All machines of all types."""
-        return self.sections * len(self.machine_types)
 
     @property
     def seconds(self) -> float:

@@ -58,7 +58,10 @@ def render_checklist(machine_type: str, language: Language, params: ModelParams)
         "language": language,
         "page": _filled(texts["page"], gaps),
         "columns": texts["amounts"]["columns"],
-        "rows": [_row(amount, texts["amounts"]) for amount in asked],
+        "rows": [
+            _row(amount, texts["amounts"], f"{megabytes(amount.least_s):.1f}–{megabytes(amount.most_s):.1f}")
+            for amount in asked
+        ],
         "machine": machine,
         "steps": _filled(texts["steps"], gaps),
         "picture": _filled(texts["picture"], gaps),
@@ -83,36 +86,30 @@ def render_signal_checklist(machine_type: str, language: Language, params: Param
         "language": language,
         "page": _filled(texts["page"], gaps),
         "columns": texts["amounts"]["columns"],
-        "rows": [_signal_row(amount, texts["amounts"]) for amount in signal_amounts(params)],
+        "rows": [
+            _row(
+                amount,
+                texts["amounts"],
+                f"{signal_megabytes(amount.least_s):,.0f}–{signal_megabytes(amount.most_s):,.0f}",
+            )
+            for amount in signal_amounts(params)
+        ],
         "machine": machine,
         "signals": _filled(texts["signals"], gaps),
     }
     return _environment().get_template("form_signals.html.j2").render(values)
 
 
-def _signal_row(amount: Amount, texts: Mapping[str, Any]) -> _Row:
+def _row(amount: Amount, texts: Mapping[str, Any], size: str) -> _Row:
     words = _filled(texts[amount.name], amount.gaps)
-    least, most = (f"{signal_megabytes(seconds):,.0f}" for seconds in (amount.least_s, amount.most_s))
+    many = "opens_from" in words and amount.gaps.get("clips")
     return _Row(
         need=amount.need,
         label=texts["need"][amount.need],
         what=words["what"],
         amount=words["amount"],
-        size=f"{least}–{most} MB",
-        opens=words["opens_from" if amount.gaps.get("clips") else "opens"],
-    )
-
-
-def _row(amount: Amount, texts: Mapping[str, Any]) -> _Row:
-    words = _filled(texts[amount.name], amount.gaps)
-    least, most = (f"{megabytes(seconds):.1f}" for seconds in (amount.least_s, amount.most_s))
-    return _Row(
-        need=amount.need,
-        label=texts["need"][amount.need],
-        what=words["what"],
-        amount=words["amount"],
-        size=f"{least}–{most} MB",
-        opens=words["opens"],
+        size=f"{size} MB",
+        opens=words["opens_from" if many else "opens"],
     )
 
 
