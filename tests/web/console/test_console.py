@@ -210,13 +210,13 @@ def test_several_models_are_compared_on_one_recording(open_page: Open, tmp_path:
     assert "recording first" in page.get_by_role("alert").inner_text()
     page.set_input_files("#file", recording(tmp_path / "bad fan.wav", faulty=True))
     default = page.locator(".found li").filter(has=page.get_by_text("default", exact=True))
-    assert default.count() == 1
+    expect(default).to_have_count(1)
     assert default.get_by_role("checkbox").is_checked()
     page.get_by_label("Search models").fill("isolation")
     page.locator(".found li").filter(has_text="isolation_forest, second").get_by_role("checkbox").check()
     page.get_by_role("button", name="Diagnose").click()
     page.get_by_role("heading", name="Diagnosis of bad fan.wav").wait_for()
-    assert page.locator(".verdict").count() == 2
+    expect(page.locator(".verdict")).to_have_count(2)
     assert (
         page.locator(".verdict").first.locator("svg[role=img]").get_attribute("aria-label").startswith("Severity")
     )
@@ -275,7 +275,7 @@ def test_versions_are_compared_promoted_and_rolled_back(open_page: Open, served:
         versions.nth(place).get_by_role("checkbox").check()
     page.get_by_role("button", name="Compare the chosen").click()
     page.locator("#comparison tbody tr").first.wait_for()
-    assert page.locator("#comparison svg").count() == 2
+    expect(page.locator("#comparison svg")).to_have_count(2)
 
     before = served.registry.champion(next(iter(served.registry.find())).section)
     assert before is not None
@@ -371,7 +371,7 @@ def test_the_slider_reads_out_what_a_threshold_costs_and_catches_and_saves_it_wi
     page.get_by_label("Why this threshold").fill("night shift")
     page.get_by_role("button", name="Save this threshold").click()
     page.get_by_text("Version 1 with threshold").wait_for()
-    assert page.get_by_role("row").filter(has_text="in force").filter(has_text="night shift").count() == 1
+    expect(page.get_by_role("row").filter(has_text="in force").filter(has_text="night shift")).to_have_count(1)
     assert served.registry.threshold(model.version) == pytest.approx(float(slider.input_value()), rel=1e-3)
 
 
@@ -379,7 +379,7 @@ def test_a_mark_on_an_alarm_is_kept_and_shown(open_page: Open, served: Served) -
     page = open_page("/feedback?package=acme%2Ffirst")
     card = page.get_by_role("article").first
     card.wait_for()
-    assert card.locator("audio").count() == 1
+    expect(card.locator("audio")).to_have_count(1)
     clip = card.get_attribute("aria-label")
     sound = page.request.get(card.locator("audio").get_attribute("src"))
     assert sound.headers["content-type"].startswith("audio/")
