@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from alp_assets.encoders.device import one_thread
 from alp_assets.encoders.pretraining.machines import (
     COLOUR_KNOTS,
     HARMONICS,
@@ -20,6 +22,7 @@ from alp_assets.encoders.pretraining.machines import (
     TRAINS,
     Machines,
 )
+from alp_assets.parallel import ordered_map
 
 if TYPE_CHECKING:
     import torch
@@ -65,8 +68,8 @@ class Surroundings:
 def render(machines: Machines, generator: Generator, surroundings: Surroundings) -> Tensor:
     """Sound (n, SAMPLES), float32, one rendering of each machine, on the generator's device.
 
-    A processor works through a few machines at a time, so that what it has at hand fits its cache. Chance is
-    drawn for all at once: how many those few are changes nothing.
+    Each of a processor's threads works through a few machines at a time, so that what it has at hand fits its
+    cache. Chance is drawn for all at once: how many those few are, and which thread has them, changes nothing.
     """
     import torch
 
@@ -76,13 +79,19 @@ def render(machines: Machines, generator: Generator, surroundings: Surroundings)
         rotors=(m["rotor_db"] > _ABSENT_DB).any(0).tolist(), strokes=bool((m["stroke_db"] > _ABSENT_DB).any())
     )
     chance = _Chance(generator, count)
-    few = _FEW if device.type == "cpu" else count
-    parts = []
-    for start in range(0, count, few):
-        rows = slice(start, min(start + few, count))
+
+    def rendered(rows: slice) -> Tensor:
         these = {name: value[rows] for name, value in m.items()}
-        parts.append(_rendered(these, heard, _Draw(chance, rows), surroundings))
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+        return _rendered(these, heard, _Draw(chance, rows), surroundings)
+
+    def rendered_alone(rows: slice) -> Tensor:
+        with one_thread(), torch.no_grad():
+            return rendered(rows)
+
+    if device.type != "cpu":
+        return rendered(slice(0, count))
+    few = [slice(start, min(start + _FEW, count)) for start in range(0, count, _FEW)]
+    return torch.cat(list(ordered_map(rendered_alone, few, torch.get_num_threads())))
 
 
 def _rendered(m: dict[str, Tensor], heard: _Heard, draw: _Draw, surroundings: Surroundings) -> Tensor:
@@ -125,15 +134,18 @@ class _Chance:
     def __init__(self, generator: Generator, count: int) -> None:
         self.generator, self.count = generator, count
         self._drawn: list[Tensor] = []
+        self._lock = Lock()
 
     def drawn(self, number: int, kind: Literal["rand", "randn"], shape: tuple[int, ...]) -> Tensor:
         """The draw of a number, made when it is the first of it."""
         import torch
 
-        if number == len(self._drawn):
-            make = getattr(torch, kind)
-            self._drawn.append(make(self.count, *shape, generator=self.generator, device=self.generator.device))
-        return self._drawn[number]
+        with self._lock:
+            if number == len(self._drawn):
+                make = getattr(torch, kind)
+                device = self.generator.device
+                self._drawn.append(make(self.count, *shape, generator=self.generator, device=device))
+            return self._drawn[number]
 
 
 class _Draw:
