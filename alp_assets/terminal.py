@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -93,6 +94,11 @@ class Terminal:
 def printable(text: str) -> str:
     """Text without control characters: what a customer wrote must not steer the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
+def local_time(at: str) -> str:
+    """A moment, which is ISO 8601 with its zone, as clocks here show it; nothing where there is none."""
+    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
 
 
 def cell(value: Any) -> str:

@@ -20,6 +20,7 @@ import tempfile
 import time
 import zlib
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.fuzz.child import STATE
@@ -138,7 +139,7 @@ def _keep(outcome: Outcome) -> None:
     """Write what was found to the corpus, as far as it is small."""
     for key, data in outcome.findings.items():
         name = f"{outcome.target}-{hashlib.sha256(data).hexdigest()[:12]}"
-        kept = len(data) <= _LARGEST_KEPT
+        kept = 0 < len(data) <= _LARGEST_KEPT
         place = CORPUS / name if kept else Path(tempfile.gettempdir()) / f"alp-fuzz-{name}"
         place.parent.mkdir(exist_ok=True)
         place.write_bytes(data)
@@ -153,6 +154,8 @@ def main() -> int:
     parser.add_argument("--seed", default=str(int(time.time())), help="of the random numbers")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     asked = parser.parse_args()
+    if find_spec("atheris") is None:
+        parser.error("atheris is not installed; Linux on x86-64 alone has it.")
     targets = TARGETS if asked.target == "all" else (asked.target,)
     outcomes = []
     for target in targets:

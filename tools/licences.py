@@ -20,8 +20,8 @@ ALLOWED = frozenset(
 """Licences that ask for no more than to be named, and MPL-2.0, which asks for changes to its own files alone."""
 
 EXCEPTIONS = {
-    "atheris": "Apache-2.0 by its licence file, which its metadata does not tell; for fuzzing alone",
     "asyncssh": "EPL-2.0 or GPL-2.0-or-later; taken under EPL-2.0, unmodified, brought by DVC for SSH remotes",
+    "atheris": "Apache-2.0 by its licence file, which its metadata does not tell; for fuzzing alone",
     "grandalf": "GPL-2.0 or EPL-1.0; taken under EPL-1.0, unmodified, brought by DVC to draw graphs",
     "psycopg": "LGPL-3.0, an unmodified library, of the optional extras postgres and cluster alone",
     "psycopg-binary": "LGPL-3.0, an unmodified library, of the optional extras postgres and cluster alone",

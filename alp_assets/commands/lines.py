@@ -31,11 +31,6 @@ def plain(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def counted(number: int, what: str) -> str:
-    """So many of something, with an s where it is not one."""
-    return f"{number:,} {what}{'s' * (number != 1)}"
-
-
 def ago(seconds: float) -> str:
     """A span of time in its largest unit: ``12 min``."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):

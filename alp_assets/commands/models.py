@@ -53,6 +53,7 @@ def list_models(
     """List models, the champions first."""
     from alp_assets.registry.exchange import registry_json
     from alp_assets.registry.records import State
+    from alp_assets.terminal import local_time
 
     if state is not None and state not in list(State):
         raise AlpError(f"{state!r} is no state; the states are {', '.join(State)}.")
@@ -76,7 +77,7 @@ def list_models(
             "normals": item.clips,
             "AUC": item.metrics.get("auc"),
             "threshold": registry.threshold(item.version),
-            "created": item.created_at[:16].replace("T", " "),
+            "created": local_time(item.created_at),
         }
         for item in found
     ]

@@ -42,7 +42,8 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
 
 
 def _show_counts(console: Console, look: Look, root: Path) -> None:
-    from alp_assets.commands.lines import ago, counted, show, size
+    from alp_assets.commands.lines import ago, show, size
+    from alp_assets.stages.summary import counted
 
     counts = {state: count for state, count in look.by_state.items() if count}
     oldest = look.oldest_waiting

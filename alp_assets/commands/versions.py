@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -171,17 +170,14 @@ def section_of(text: str) -> Section:
         raise AlpError(str(error)) from error
 
 
-def local_time(at: str) -> str:
-    """A moment, which is ISO 8601 with its zone, as clocks here show it; nothing where there is none."""
-    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
-
-
 def print_json(value: Any) -> None:
     """JSON for scripts."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
 def _when(item: PackageVersion | ModelVersion) -> list[str]:
+    from alp_assets.terminal import local_time
+
     return [item.revision, local_time(item.at), _what(item)]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from alp_assets.commands.options import DataOption, JsonOption
-from alp_assets.commands.versions import VersionArgument, local_time, print_json, section_of
+from alp_assets.commands.versions import VersionArgument, print_json, section_of
 from alp_assets.errors import VersionRefused
 
 _DIFFERENT = 1
@@ -37,7 +37,7 @@ def restore(
     """Bring a package back as it was, or the files of a section's models. The registry stays as it is."""
     from alp_assets.home import open_root
     from alp_assets.params import load_params
-    from alp_assets.terminal import Terminal
+    from alp_assets.terminal import Terminal, local_time
     from alp_assets.versions.restore import restore as bring_back
     from alp_assets.versions.restore import restore_models
     from alp_assets.versions.revisions import package_of, split_name
@@ -75,9 +75,9 @@ def retire(
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     from alp_assets.assets.events import forget_package, refuse_running
     from alp_assets.assets.instance import open_instance
-    from alp_assets.commands.lines import counted
     from alp_assets.home import open_root
     from alp_assets.params import load_params
+    from alp_assets.stages.summary import counted
     from alp_assets.terminal import Terminal
     from alp_assets.versions.retire import refuse_unknown
     from alp_assets.versions.retire import retire as give_up
@@ -94,7 +94,7 @@ def retire(
     if as_json:
         print_json({**asdict(done), "runs": runs})
         return
-    terminal.say(f"{package}: retired; {counted(runs, 'run')} with all events gone.")
+    terminal.say(f"{package}: retired; Dagster has forgotten {counted(runs, 'run')} of it.")
     if done.archived:
         terminal.say(f"Archived: {', '.join(done.archived)}")
     if done.in_force:
@@ -163,9 +163,9 @@ def gc(
     as_json: JsonOption = False,
 ) -> None:
     """Remove what DVC's cache and remote hold and no version needs."""
-    from alp_assets.commands.lines import counted
     from alp_assets.home import open_root
     from alp_assets.params import load_params
+    from alp_assets.stages.summary import counted
     from alp_assets.terminal import Terminal
     from alp_assets.versions.repository import repository_of
     from alp_assets.versions.unused import find_unused, remove_unused
@@ -204,8 +204,8 @@ def prune(
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     from alp_assets.assets.events import prune as prune_runs
     from alp_assets.assets.instance import open_instance
-    from alp_assets.commands.lines import counted
     from alp_assets.home import open_root
+    from alp_assets.stages.summary import counted
     from alp_assets.terminal import Terminal
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
@@ -223,7 +223,7 @@ def prune(
 
 
 def _amount(objects: Mapping[str, int]) -> str:
-    from alp_assets.commands.lines import counted
+    from alp_assets.stages.summary import counted
 
     return f"{counted(len(objects), 'object')} of {sum(objects.values()):,} bytes"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from alp_assets.audio.standardize import SAMPLE_RATE
 from alp_assets.errors import ParameterError
 
 MOST = 1_000_000
@@ -26,7 +27,7 @@ class SomePlan:
     conditions: int = 1
     minutes: float = 3.0
     recordings: int = 1
-    sample_rate_hz: int = 0
+    sample_rate_hz: int = SAMPLE_RATE
     channels: int = 1
 
     def __post_init__(self) -> None:

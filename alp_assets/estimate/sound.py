@@ -25,7 +25,6 @@ _C = "meta_prototype"
 class Plan(SomePlan):
     """Sound to be recorded, with ``noise_minutes`` of background noise; ``bits`` are those of a sample."""
 
-    sample_rate_hz: int = SAMPLE_RATE
     noise_minutes: float = 0.0
     bits: int = 16
 

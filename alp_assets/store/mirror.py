@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
-from alp_assets.errors import StoreFailed
+from alp_assets.errors import PackageBusy, StoreFailed
 from alp_assets.files import write_bytes
 from alp_assets.store.base import Arrived
 from alp_assets.store.bucket import Bucket, Listed
@@ -244,9 +244,9 @@ class Mirror:
                 shutil.rmtree(self._root / place, ignore_errors=True)
                 write_bytes(self._root / place / MANIFEST_FILE, manifest.encoded)
         except BlockingIOError as error:
-            raise StoreFailed(
-                f"{place}: somebody on this machine works with the version before the one that is now in "
-                f"{self._bucket.url}. Try again when they have finished."
+            raise PackageBusy(
+                f"{place}: a run on this machine works with the version before the one that is now in "
+                f"{self._bucket.url}. Try again when it has ended."
             ) from error
 
     def _download(self, place: str, manifest: Manifest, names: Sequence[str]) -> None:

@@ -95,14 +95,12 @@ def snapshot_all(data_root: Path, folders: Iterable[PackageFolder], params: Para
         _refuse_missing(folder)
         queue.enter(folder, push=params.versioned.push)
     with queue.lock(params.versioned.wait_s):
-        repository = make_repository(data_root)
-        tickets = queue.waiting()
+        repository, unpushed = make_repository(data_root), Unpushed(queue.place)
+        tickets, before = queue.waiting(), unpushed.names()
         answers = _take(tickets, repository, queue, params)
         for ticket in tickets:
             if answers[ticket.key].taken:
                 queue.leave(ticket, answers[ticket.key])
-        unpushed = Unpushed(queue.place)
-        before = unpushed.names()
         problem = "" if tickets else _push(repository, unpushed, params.versioned)
         copied = sorted({*before} - {*unpushed.names()} - answers.keys())
     problem = problem or next((item.problem for item in answers.values() if item.taken), "")

@@ -9,7 +9,7 @@ from typing import Any
 
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.storage import DagsterPostgresStorage
-from dagster_postgres.utils import create_pg_engine, pg_url_from_config
+from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
 from sqlalchemy import Engine
 
 _KEPT = 2
@@ -17,6 +17,8 @@ _MORE = 30
 """Connections of a process: kept when nothing asks, and opened beside them while many threads ask at once."""
 
 _AGE_S = 1800
+_ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""A connection that a network has dropped in silence is noticed within a minute."""
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
@@ -26,8 +28,10 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     time, some 500 times for a package. One that a restarted PostgreSQL has closed is replaced without a word.
     """
 
-    def __init__(self, postgres_url: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(postgres_url, *args, **kwargs)
+    def __init__(self, postgres_url: str, *args: Any, token_provider: Any = None, **kwargs: Any) -> None:
+        super().__init__(postgres_url, *args, token_provider=token_provider, **kwargs)
+        if token_provider is not None:  # a token is for a connection, and Dagster asks for it
+            return
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = _engine(postgres_url)
 
@@ -35,9 +39,13 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> PooledPostgresStorage:
-        """The storage of an instance's ``dagster.yaml``; its settings are Dagster's own, with a password."""
-        autocreate = config_value.get("should_autocreate_tables", True)
-        return cls(pg_url_from_config(config_value), autocreate, inst_data)
+        """The storage of an instance's ``dagster.yaml``, whose settings are those of Dagster's own."""
+        return cls(
+            pg_url_from_config(config_value),
+            config_value.get("should_autocreate_tables", True),
+            inst_data,
+            token_provider=get_token_provider_from_config(config_value),
+        )
 
 
 @lru_cache
@@ -50,6 +58,7 @@ def _engine(url: str) -> Engine:
         max_overflow=_MORE,
         pool_recycle=_AGE_S,
         pool_pre_ping=True,
+        connect_args=_ALIVE,
         pool_use_lifo=True,  # so that those beyond what is needed grow old
     )
     # a forked process leaves its parent's connections alone

@@ -190,7 +190,11 @@ def test_a_repository_without_git_or_remote_is_told(tmp_path):
     assert "without git" in services_of(tmp_path)["repository"].found
     (tmp_path / ".git").mkdir()
     assert "no DVC remote" in services_of(tmp_path)["repository"].found
-    (tmp_path / ".dvc" / "config").write_text("['remote \"backup\"']\n    url = ../backup\n")
+    (tmp_path / ".dvc" / "config").write_text(
+        "[core]\n    remote = backup\n"
+        "['remote \"backup\"']\n    url = /nowhere\n['remote \"old\"']\n    url = /gone\n"
+    )
+    (tmp_path / ".dvc" / "config.local").write_text("['remote \"backup\"']\n    url = ../backup\n")
     lost = services_of(tmp_path)["repository"]
     assert lost.state == "problem"
     assert str(tmp_path / "backup") in lost.found

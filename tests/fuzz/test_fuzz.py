@@ -85,7 +85,7 @@ def test_the_same_seed_spoils_the_same_way_and_never_beyond_the_limit(target):
 
 
 @pytest.mark.slow
-def test_the_fuzzer_finds_a_crash_an_error_a_hang_and_a_file_outside(tmp_path):
+def test_the_fuzzer_finds_a_crash_an_error_and_a_file_outside(tmp_path):
     """With a reader that has one of each; else its silence would say nothing."""
     pytest.importorskip("atheris", reason="atheris is made for Linux on x86-64 alone")
     lines = """

@@ -148,7 +148,7 @@ def test_the_version_that_one_process_reads_no_other_on_its_machine_replaces(on)
             my_store.fetch(PLACE)
             with on("a") as (root, store):
                 publish(root, store, TWO)
-            with pytest.raises(StoreFailed, match="Try again when they have finished"):
+            with pytest.raises(PackageBusy, match="Try again when it has ended"):
                 other.fetch(PLACE)
             assert contents(mine) == ONE
         other.fetch(PLACE)

@@ -6,7 +6,6 @@ import os
 import socket
 import sqlite3
 from collections.abc import Iterator
-from configparser import ConfigParser
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -180,24 +179,23 @@ def _repository(data_root: Path) -> Finding:
             f"{place} has no DVC remote: versions lie on this disk alone",
             f"`alp init {place} --remote URL` gives it one.",
         )
-    if gone := [str(folder) for folder in _remote_folders(place / ".dvc") if not folder.is_dir()]:
+    remote = _remote_folder(place / ".dvc")
+    if remote is not None and not remote.is_dir():
         return problem(
             "repository",
-            f"{place}: its DVC remote {', '.join(gone)} is not there, so no version leaves this disk",
+            f"{place}: its DVC remote {remote} is not there, so no version leaves this disk",
             "Mount the disk, make the folder, or give another remote: `alp init DIR --remote URL`.",
         )
     return ok("repository", str(place))
 
 
-def _remote_folders(settings: Path) -> Iterator[Path]:
-    """The remotes that are folders, as DVC's settings name them: from the settings' own folder on."""
-    for name in ("config", "config.local"):
-        parser = ConfigParser(interpolation=None, strict=False)
-        parser.read(settings / name, encoding="utf-8")
-        for section in parser.sections():
-            url = parser.get(section, "url", fallback="")
-            if url and "://" not in url:
-                yield (settings / url).resolve()
+def _remote_folder(settings: Path) -> Path | None:
+    """DVC's default remote, where that is a folder."""
+    from dvc.config import Config
+
+    found = Config(dvc_dir=str(settings), validate=False)
+    url = str(found["remote"].get(found["core"].get("remote"), {}).get("url", ""))
+    return Path(url).expanduser() if url and "://" not in url else None
 
 
 def _weights(data_root: Path, params: Params) -> Finding:

@@ -59,25 +59,37 @@ def test_a_wrong_key_is_told_in_place_and_a_right_one_leads_to_the_page_that_was
     assert "/sign-in" in page.url
 
 
-def test_what_one_presses_before_the_page_listens_sends_no_key_in_an_address(
-    open_page: Open, served: Served
-) -> None:
+def test_what_one_presses_before_the_page_listens_does_nothing(open_page: Open, served: Served) -> None:
     page = open_page("/sign-in", key=None)
     held: list[Any] = []
     page.route("**/js/pages/sign_in.js", lambda route: held.append(route))
-    page.reload(wait_until="commit")
+    with page.expect_request("**/js/pages/sign_in.js"):
+        page.reload(wait_until="commit")
     expect(page.locator("main[inert]")).to_be_visible()
-    while not held:
-        page.wait_for_timeout(50)
     page.locator("#key").evaluate("(key, text) => { key.value = text }", served.keys[Role.VIEWER])
     page.get_by_text("Sign in", exact=True).last.click(force=True)
     page.keyboard.press("Enter")
     held[0].continue_()
     page.locator("main:not([inert])").wait_for()
+    assert page.get_by_text("has not loaded completely").count() == 0
     assert page.url.endswith("/sign-in")
     expect(page.get_by_label("API key")).to_be_focused()
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/packages")
+
+
+def test_a_page_whose_script_cannot_be_had_says_so(browser: Any, served: Served) -> None:
+    context = browser.new_context(base_url=served.url, locale="en-US")
+    page = context.new_page()
+    page.route("**/js/pages/sign_in.js", lambda route: route.abort())
+    page.goto("/sign-in")
+    expect(page.get_by_role("alert")).to_have_text(re.compile("has not loaded completely"))
+    expect(page.locator("main[inert]")).to_have_count(1)
+    page.unroute("**/js/pages/sign_in.js")
+    page.reload()
+    page.locator("main:not([inert])").wait_for()
+    expect(page.get_by_text("has not loaded completely")).to_have_count(0)
+    context.close()
 
 
 def test_a_key_that_expires_while_one_works_leads_to_the_sign_in_page_and_back(

@@ -1,12 +1,16 @@
-// Runs the page's own script. Until that listens the page is inert: what one pressed before would be lost, or
-// sent by the browser itself, a key in the address with it.
+// Runs the page's own script. Until that listens the page is inert, so that nothing is pressed in vain; where it
+// cannot be had, the page stays so and says it.
 
 const main = document.getElementById("main");
+const unstarted = document.getElementById("unstarted");
 
 try {
   await import(`../pages/${document.body.dataset.page}.js`);
-} finally {
+  unstarted.remove();
   main.inert = false;
   main.removeAttribute("aria-busy");
   main.querySelector("[autofocus]")?.focus();
+} catch (error) {
+  unstarted.classList.remove("late");
+  throw error;
 }

@@ -15,7 +15,7 @@ let who = null;
 let place = null; // {customer, package}
 let shown = 0;
 
-await begin();
+begin();
 
 async function begin() {
   try {

@@ -12,7 +12,7 @@ import { table } from "../parts/table.js";
 
 let who = null;
 
-await refresh();
+refresh();
 
 async function refresh() {
   try {

@@ -19,8 +19,8 @@ const TOLD = ["auc", "harmonic_mean", "auc_target", "auc_source"];
 
 let sections = [];
 
-await refresh();
 byId("search").addEventListener("input", show);
+refresh();
 
 async function refresh() {
   try {

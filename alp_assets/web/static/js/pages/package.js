@@ -16,8 +16,12 @@ const path = `/packages/${encodeURIComponent(about.customer)}/${encodeURICompone
 let before = null;
 let planned = 0;
 
-await refresh();
-if (before && !ENDED.includes(before)) listen();
+begin();
+
+async function begin() {
+  await refresh();
+  if (before && !ENDED.includes(before)) listen();
+}
 
 function listen() {
   const stream = new EventSource(address(`${path}/events`));

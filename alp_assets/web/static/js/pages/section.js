@@ -19,7 +19,7 @@ let models = [];
 let who = null;
 
 byId("name").textContent = nameOfSection();
-await refresh();
+refresh();
 
 function nameOfSection() {
   const [, type, ...id] = about.section.split("/");

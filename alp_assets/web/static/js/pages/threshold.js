@@ -23,7 +23,7 @@ byId("value").addEventListener("input", (event) => choose(Number(event.target.va
 byId("exact").addEventListener("change", (event) => choose(Number(event.target.value)));
 byId("back").addEventListener("click", () => choose(present.threshold));
 byId("save").addEventListener("submit", save);
-await begin();
+begin();
 
 async function begin() {
   try {
