@@ -10,7 +10,7 @@ import fcntl
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -111,8 +111,9 @@ class Queue:
     def drop_old_answers(self) -> None:
         """Remove the answers of processes that were killed before they read them."""
         for path in self._answers.glob("*.json"):
-            if time.time() - path.stat().st_mtime > _OLD_S:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another process has read its answer meanwhile
+                if time.time() - path.stat().st_mtime > _OLD_S:
+                    path.unlink()
 
     @contextmanager
     def lock(self, longest_s: float, meanwhile: Callable[[], bool] = lambda: False) -> Iterator[bool]:

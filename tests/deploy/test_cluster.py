@@ -89,9 +89,12 @@ def test_a_bucket_holds_the_packages_and_postgresql_the_rest(scratch, monkeypatc
             for number in (0, 1)
         ]
         bucket.upload({f"inbox/acme/p{number}.zip": path for number, path in enumerate(archives)})
-        with running_cluster(place, Workers(2), run_monitoring=QUICK) as cluster:
+        with (
+            running_cluster(place, Workers(2), run_monitoring=QUICK) as cluster,
+            pytest.MonkeyPatch.context() as patch,
+        ):
             for name, value in cluster.environment.items():
-                monkeypatch.setenv(name, value)
+                patch.setenv(name, value)
             with dg.DagsterInstance.from_config(str(place.home)) as instance:
                 runs = finished(instance, 2)
         assert {key: run.dagster_run.status.value for key, run in runs.items()} == {

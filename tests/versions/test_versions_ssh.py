@@ -30,17 +30,19 @@ def address(tmp_path, monkeypatch):
     key.write_private_key(home / ".ssh" / "id_ed25519")
     key.write_public_key(tmp_path / "known")
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(
-        asyncssh.listen(
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def listening():
+        return await asyncssh.listen(
             "127.0.0.1",
             0,
             server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
             authorized_client_keys=str(tmp_path / "known"),
             sftp_factory=partial(asyncssh.SFTPServer, chroot=str(there).encode()),
         )
-    )
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
+
+    server = asyncio.run_coroutine_threadsafe(listening(), loop).result(60)
     yield f"ssh://{getuser()}@127.0.0.1:{server.get_port()}"
     loop.call_soon_threadsafe(server.close)
     loop.call_soon_threadsafe(loop.stop)
