@@ -2,16 +2,14 @@
 
 import asyncio
 import shutil
+import subprocess
+import sys
 import threading
 from functools import partial
 from getpass import getuser
 
 import pytest
 
-from alp_assets.errors import VersionRefused
-from alp_assets.versions.repository import make_repository
-from alp_assets.versions.restore import restore
-from alp_assets.versions.snapshot import snapshot
 from tests.packages import tree
 
 pytestmark = pytest.mark.slow
@@ -49,18 +47,27 @@ def address(tmp_path, monkeypatch):
     thread.join(20)
 
 
-def test_versions_go_to_another_machine_and_come_back(done, quick, address, tmp_path):
-    make_repository(done.data_root, f"{address}/versions")
-    assert snapshot(done, quick).pushed
+def alp(*arguments):
+    """A command in a process of its own, which takes its connections with it when it ends."""
+    command = [sys.executable, "-m", "alp_assets", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_versions_go_to_another_machine_and_come_back(done, address, tmp_path):
+    root = done.data_root
+    assert alp("init", root, "--remote", f"{address}/versions").returncode == 0
+    assert "pushed" in alp("snapshot", "acme/first", "--data", root).stdout
     assert any((tmp_path / "there" / "versions").rglob("*.dir"))
     before = tree(done.path)
     shutil.rmtree(done.path)
-    shutil.rmtree(done.data_root / ".dvc" / "cache")
-    restore(done, "", quick)
+    shutil.rmtree(root / ".dvc" / "cache")
+    back = alp("restore", "acme/first", "--data", root)
+    assert back.returncode == 0, back.stderr
     assert tree(done.path) == before
 
 
-def test_who_is_not_known_there_is_told_so(done, address, tmp_path):
+def test_who_is_not_known_there_is_told_so(root, address, tmp_path):
     (tmp_path / "known").write_text("")
-    with pytest.raises(VersionRefused, match="cannot be reached"):
-        make_repository(done.data_root, f"{address}/versions")
+    refused = alp("init", root, "--remote", f"{address}/versions")
+    assert refused.returncode == 2
+    assert "cannot be reached" in refused.stderr
