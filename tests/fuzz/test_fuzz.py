@@ -58,7 +58,7 @@ def test_tags_that_never_close_take_no_longer_than_others(tag):
     began = time.process_time()
     part = b"<f></f>" + tag * (1_000_000 // len(tag))
     _uncomputed(part), _merges(part)
-    assert time.process_time() - began < HANG_S / 2
+    assert time.process_time() - began < HANG_S
 
 
 def test_the_corpus_is_small():

@@ -119,7 +119,7 @@ def test_a_table_of_wrong_paths_is_quick():
     resolver = PathResolver(names)
     start = time.process_time()
     assert not any(resolver.resolve(name.replace("fan", "fun")).name for name in names)
-    assert time.process_time() - start < 12
+    assert time.process_time() - start < 60
 
 
 PART = st.text("abcxyzABC가나다펌프éüÅ012 _-", min_size=1, max_size=6).filter(lambda part: part == part.strip())

@@ -26,10 +26,8 @@ def dead(lease):
 
 def test_of_two_holders_one_works_and_the_other_is_told_once_it_was_seen_to_live(bucket):
     with Lease(bucket, KEY, BUSY, SHORT_S):
-        started = time.monotonic()
         with pytest.raises(PackageBusy, match="another process is working"), Lease(bucket, KEY, BUSY, SHORT_S):
             pytest.fail("two hold it")
-        assert time.monotonic() - started < 2 * SHORT_S
     assert bucket.read(KEY) is None
     with Lease(bucket, KEY, BUSY, SHORT_S) as lease:
         lease.check()
