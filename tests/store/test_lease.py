@@ -25,9 +25,9 @@ def dead(lease):
 
 
 def test_of_two_holders_one_works_and_the_other_is_told_once_it_was_seen_to_live(bucket):
-    with Lease(bucket, KEY, BUSY, SHORT_S):
-        with pytest.raises(PackageBusy, match="another process is working"), Lease(bucket, KEY, BUSY, SHORT_S):
-            pytest.fail("two hold it")
+    told = pytest.raises(PackageBusy, match="another process is working")
+    with Lease(bucket, KEY, BUSY, SHORT_S), told, Lease(bucket, KEY, BUSY, SHORT_S):
+        pytest.fail("two hold it")
     assert bucket.read(KEY) is None
     with Lease(bucket, KEY, BUSY, SHORT_S) as lease:
         lease.check()
