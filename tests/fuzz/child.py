@@ -76,7 +76,7 @@ def main(target: str, seed: int, folder: Path, corpus: Path, seconds: float, mem
         "max_total_time": max(1, int(seconds)),
         "max_len": LONGEST,
         "len_control": 0,
-        "timeout": 0,
+        "timeout": 3600,  # the parent ends what hangs, by the time of the processor
         "rss_limit_mb": 0,
         "detect_leaks": 0,
         "artifact_prefix": f"{folder}/",
