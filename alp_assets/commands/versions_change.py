@@ -12,6 +12,7 @@ import typer
 from alp_assets.commands.options import DataOption, JsonOption
 from alp_assets.commands.versions import VersionArgument, print_json, section_of
 from alp_assets.errors import VersionRefused
+from alp_assets.stages.summary import counted
 
 _DIFFERENT = 1
 _DECLINED = 1
@@ -77,7 +78,6 @@ def retire(
     from alp_assets.assets.instance import open_instance
     from alp_assets.home import open_root
     from alp_assets.params import load_params
-    from alp_assets.stages.summary import counted
     from alp_assets.terminal import Terminal
     from alp_assets.versions.retire import refuse_unknown
     from alp_assets.versions.retire import retire as give_up
@@ -165,7 +165,6 @@ def gc(
     """Remove what DVC's cache and remote hold and no version needs."""
     from alp_assets.home import open_root
     from alp_assets.params import load_params
-    from alp_assets.stages.summary import counted
     from alp_assets.terminal import Terminal
     from alp_assets.versions.repository import repository_of
     from alp_assets.versions.unused import find_unused, remove_unused
@@ -205,7 +204,6 @@ def prune(
     from alp_assets.assets.events import prune as prune_runs
     from alp_assets.assets.instance import open_instance
     from alp_assets.home import open_root
-    from alp_assets.stages.summary import counted
     from alp_assets.terminal import Terminal
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
@@ -223,8 +221,6 @@ def prune(
 
 
 def _amount(objects: Mapping[str, int]) -> str:
-    from alp_assets.stages.summary import counted
-
     return f"{counted(len(objects), 'object')} of {sum(objects.values()):,} bytes"
 
 
