@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -96,9 +96,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
-def local_time(at: str) -> str:
-    """A moment, which is ISO 8601 with its zone, as clocks here show it; nothing where there is none."""
-    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
+def local_time(at: str | float) -> str:
+    """A moment as clocks here show it: ISO 8601 with its zone, or seconds since 1970. An empty text stays one."""
+    if at == "":
+        return ""
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at, UTC)
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def cell(value: Any) -> str:

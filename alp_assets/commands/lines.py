@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -37,11 +36,6 @@ def ago(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:,.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
-
-
-def stamp(seconds: float) -> str:
-    """A moment as people read it, in the time of this machine."""
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def size(amount: float) -> str:

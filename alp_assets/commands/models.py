@@ -91,6 +91,8 @@ def list_models(
 @models_app.command()
 def show(model: ModelArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show all that is known of a model."""
+    from alp_assets.terminal import local_time
+
     registry, terminal = _open(data, as_json)
     found = registry.get(model)
     thresholds = registry.thresholds(found.version)
@@ -101,9 +103,8 @@ def show(model: ModelArgument, data: DataOption = None, as_json: JsonOption = Fa
     terminal.table(found.name, ("", ""), rows)
     if len(thresholds) > 1:
         columns = ("number", "value", "by", "at", "note")
-        terminal.table(
-            "Thresholds", columns, [[item.number, item.value, item.who, item.at, item.note] for item in thresholds]
-        )
+        rows = [[item.number, item.value, item.who, local_time(item.at), item.note] for item in thresholds]
+        terminal.table("Thresholds", columns, rows)
 
 
 @models_app.command()
@@ -214,6 +215,8 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Show who decided what, and why; the latest first."""
+    from alp_assets.terminal import local_time
+
     registry, terminal = _open(data, as_json)
     section = _section(of) if of and "/" in of else None
     events = registry.history(section, None if section else of)
@@ -227,7 +230,7 @@ def history(
     columns = ("at", "who", "what", "model", "before", "after", "why")
     rows = [
         [
-            event.at[:19].replace("T", " "),
+            local_time(event.at),
             event.who,
             event.what.replace("_", " "),
             names.get(event.version, event.version),

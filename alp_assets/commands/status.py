@@ -77,24 +77,26 @@ def _show_running(console: Console, look: Look) -> None:
 
 
 def _show_troubles(console: Console, look: Look, root: Path) -> None:
-    from alp_assets.commands.lines import show, stamp
+    from alp_assets.commands.lines import show
+    from alp_assets.terminal import local_time
     from alp_assets.watch.status import troubles
 
     found = troubles(look, root, _SHOWN)
     count = sum(look.by_state[state] for state in ("refused", "failed", "stopped"))
     if found:
-        rows = [[item.package, item.state, stamp(item.at), item.why] for item in found]
+        rows = [[item.package, item.state, local_time(item.at), item.why] for item in found]
         show(console, _counted("Did not get through", count), ("package", "state", "when", "why"), rows)
 
 
 def _show_customers(console: Console, look: Look) -> None:
-    from alp_assets.commands.lines import show, stamp
+    from alp_assets.commands.lines import show
+    from alp_assets.terminal import local_time
 
     rows = [
         [
             item.customer,
             f"{item.packages:,}",
-            stamp(item.last),
+            local_time(item.last),
             f"{item.silent_days:,.0f} days; "
             + (f"every {item.usual_days:,.1f} is usual, " if (item.usual_days or 0.0) >= 0.1 else "")
             + f"{item.allowed_days or 0:,.0f} are allowed",

@@ -2,8 +2,8 @@
 
 A stage's folder comes into being as a whole, so a training that is under way cannot live there. Its normals, as
 a window store, its checkpoints and its ``metrics.jsonl`` lie in ``cache/training/<package>/<section>`` of the data
-root. ``binding.json`` beside them names all that decides the training; another run resumes it only where that is
-the same, and begins anew otherwise. Once the stage has its folder, they are deleted.
+root. Another run resumes a training only where all that decides it is the same, and begins anew otherwise. Once
+the stage has its folder, they are deleted.
 
 A training gives the same bytes every time, killed or not, with one exception: heartbeats that come by the clock
 while recordings for validation are there, since where they find a low F1 they bend the loss.
@@ -25,11 +25,12 @@ from alp_assets.encoders.base import Feature
 from alp_assets.engines.time_moe.checkpoint import METRICS_FILE, MetricsLog
 from alp_assets.engines.time_moe.engine import Labelled, TimeMoe
 from alp_assets.errors import PackageBusy
-from alp_assets.files import read_json, write_bytes, write_json
+from alp_assets.files import write_bytes
 from alp_assets.params import DecisionParams
 from alp_assets.stages.corpus import Census, Corpus, Shelf
 from alp_assets.stages.feedback import ANOMALY, NORMAL
 from alp_assets.stages.package import PackageFolder
+from alp_assets.stages.unfinished import working_place
 from alp_assets.stages.validation import ValidationPart, validation_part
 from alp_assets.stages.window_store import stored
 from schemas.sections import Section
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 Watch = Callable[[Section, "Beat"], None]
 """Is told of every heartbeat of a section's training, in the thread that trains."""
-
-BINDING_FILE = "binding.json"
 
 
 def long_training(
@@ -56,8 +55,8 @@ def long_training(
     A conversion or a training that was killed goes on.
     """
     part = validation_part(shelf.clips, census.section)
-    place = _place(shelf.folder) / census.section.folder
-    _bind(place, _binding(shelf, census, engine, feature, decision, part))
+    made_of = _made_of(shelf, census, engine, feature, decision, part)
+    place = working_place(_place(shelf.folder) / census.section.folder, made_of)
     corpus = shelf.gather(census, engine, feature, place / "windows")
     labelled = None
     if part is not None:
@@ -95,17 +94,7 @@ def _place(folder: PackageFolder) -> Path:
     return folder.data_root / "cache" / "training" / folder.key
 
 
-def _bind(place: Path, binding: dict[str, Any]) -> None:
-    """Keep a place for what is bound to the same, and empty it otherwise."""
-    path = place / BINDING_FILE
-    with suppress(FileNotFoundError, ValueError):
-        if read_json(path) == binding:
-            return
-    shutil.rmtree(place, ignore_errors=True)
-    write_json(path, binding)
-
-
-def _binding(
+def _made_of(
     shelf: Shelf,
     census: Census,
     engine: TimeMoe,
@@ -119,7 +108,7 @@ def _binding(
 
     normals = census.table[["package", "clip_id", "domain", "recording"]].to_csv(index=False)
     labelled = [] if part is None else [part.names, part.anomalous.tolist()]
-    binding = {
+    return {
         "normals": hashlib.sha256(normals.encode()).hexdigest(),
         "labelled": hashlib.sha256(json.dumps(labelled).encode()).hexdigest(),
         "encoder": shelf.own(feature).encoder,
@@ -127,5 +116,3 @@ def _binding(
         "decision": decision.model_dump(mode="json"),
         "versions": {"alp": code_version(), "torch": torch.__version__},
     }
-    found: dict[str, Any] = json.loads(json.dumps(binding))
-    return found

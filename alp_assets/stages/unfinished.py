@@ -17,17 +17,25 @@ from alp_assets.stages.package import PackageFolder
 def unfinished(folder: PackageFolder, stage: str, made_of: Any) -> Iterator[Path]:
     """Yield the folder of a stage's unfinished work; it is removed when the block ends well.
 
-    What a killed or failed run left is found again by a run of the same ``made_of``, which holds in JSON all that
-    decides the work: inputs by their hashes, settings, versions. What was made of anything else is removed. The
+    What a killed or failed run left is found again by a run of the same ``made_of``; see ``working_place``. The
     package must be locked.
+    """
+    place = folder.data_root / "cache" / stage / folder.key
+    yield working_place(place, made_of)
+    shutil.rmtree(place)
+
+
+def working_place(place: Path, made_of: Any) -> Path:
+    """The folder below ``place`` for work that ``made_of`` decides: inputs by their hashes, settings, versions.
+
+    It is there already where another run was at the same work. What was made of anything else is removed.
+    ``made_of`` is what JSON can hold.
     """
     text = json.dumps(made_of, sort_keys=True, default=str)
     mark = hashlib.sha256(text.encode()).hexdigest()[:16]
-    place = folder.data_root / "cache" / stage / folder.key
     if place.is_dir():
         for other in place.iterdir():
             if other.name != mark:
-                shutil.rmtree(other)
+                shutil.rmtree(other, ignore_errors=True)
     (place / mark).mkdir(parents=True, exist_ok=True)
-    yield place / mark
-    shutil.rmtree(place)
+    return place / mark
