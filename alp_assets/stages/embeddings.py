@@ -8,9 +8,7 @@ where the file system knows holes they take no space.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import shutil
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -39,7 +37,7 @@ from alp_assets.stages.mixed import mixed_sound, mixtures
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.shards import Arrays
 from alp_assets.stages.summary import Summary
-from alp_assets.stages.unfinished import unfinished
+from alp_assets.stages.unfinished import give, unfinished
 from alp_assets.version import code_version
 from schemas.sections import Section
 
@@ -97,29 +95,33 @@ def embeddings(folder: PackageFolder, params: Params, progress: Progress = silen
         "shard_clips": params.run.shard_clips,
     }
     rows = []
-    with folder.publish("embeddings") as part, unfinished(folder, "embeddings", made_of) as work:
+    with (
+        folder.lock(),
+        unfinished(folder, "embeddings", made_of) as work,
+        folder.publish_locked("embeddings") as part,
+    ):
         (done := work / "done").mkdir(exist_ok=True)
         for name, views in views_of.items():
             encoder = encoders[name]
             _refuse_missing_views(encoder, views)
             (place := work / encoder_folder(name)).mkdir(exist_ok=True)
+            (finished := part / encoder_folder(name)).mkdir()
             again = partial(_encoder, name, params, folder.data_root)
             load = _series if name == SERIES else _sound
             items = {int(row): partial(load, folder, records[row]) for row in rows_of[name]}
             Arrays(place, done, encoder, again, views, len(table)).fill(items, params.run, count.add)
-            table[["clip_id"]].to_parquet(place / CLIPS_FILE, index=False)
+            table[["clip_id"]].to_parquet(finished / CLIPS_FILE, index=False)
             if copies and "patches" in views:
                 mixtures_of = Arrays(place, done, encoder, again, ["patches"], len(copies), MIXED)
                 mixtures_of.fill(copies, params.run, count.add)
-                pd.DataFrame([asdict(mixture) for mixture in mixed]).to_parquet(place / MIXED_FILE, index=False)
-            write_json(place / ENCODER_FILE, cards[name])
+                pd.DataFrame([asdict(mixture) for mixture in mixed]).to_parquet(finished / MIXED_FILE, index=False)
+            for path in place.glob("*.npy"):
+                give(path, finished)
+            write_json(finished / ENCODER_FILE, cards[name])
             rows += [
                 {"encoder": name, "view": view, "shape": " x ".join(map(str, encoder.views[view]))}
                 for view in views
             ]
-        shutil.rmtree(done)
-        for name in views_of:
-            os.rename(work / encoder_folder(name), part / encoder_folder(name))
         figures: dict[str, int | float | str] = {
             "clips": len(table),
             "encoder": ", ".join(views_of),

@@ -172,8 +172,14 @@ class PackageFolder:
     @contextmanager
     def publish(self, name: str) -> Iterator[Path]:
         """Yield an empty folder that becomes the stage's, with its manifest, when the block ends well."""
+        with self.lock(), self.publish_locked(name) as part:
+            yield part
+
+    @contextmanager
+    def publish_locked(self, name: str) -> Iterator[Path]:
+        """The same for who has locked the package, and holds on to it longer."""
         target, place = self.path / name, f"{self._place}/{name}"
-        with self.lock(), replaced_folder(target, self._store.replacing(place)) as part:
+        with replaced_folder(target, self._store.replacing(place)) as part:
             with disk_told(self.data_root, f"{name} of {self.key}"):  # while what was written takes its room
                 yield part
                 write_manifest(part, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +19,22 @@ def unfinished(folder: PackageFolder, stage: str, made_of: Any) -> Iterator[Path
     """Yield the folder of a stage's unfinished work; it is removed when the block ends well.
 
     What a killed or failed run left is found again by a run of the same ``made_of``; see ``working_place``. The
-    package must be locked.
+    package must be locked, and the stage published within the block: what could not be published is not lost.
     """
     place = folder.data_root / "cache" / stage / folder.key
     yield working_place(place, made_of)
     shutil.rmtree(place)
+
+
+def give(path: Path, place: Path) -> None:
+    """Let a folder have a file of unfinished work too, without room of its own where the disk knows links.
+
+    Neither may be written to any more.
+    """
+    try:
+        os.link(path, place / path.name)
+    except OSError:
+        shutil.copyfile(path, place / path.name)
 
 
 def working_place(place: Path, made_of: Any) -> Path:

@@ -45,13 +45,17 @@ class Store(Protocol):
         """The names of the folders in a folder, sorted."""
 
     def publish(self, place: str, part: Path) -> None:
-        """Make a finished folder, its manifest written, what others see at a place: all of it or nothing."""
+        """Make a finished folder, its manifest written, what others see at a place: all of it or nothing.
+
+        Raises:
+            PackageBusy: another process still reads the version before, in the same data root.
+        """
 
     def replacing(self, place: str) -> AbstractContextManager[None]:
         """Keep ``fetch`` off a folder of the data root while it is renamed."""
 
     def remove(self, place: str) -> None:
-        """Make others see no folder there; what is in the data root stays."""
+        """Make others see no folder there; what is in the data root stays. ``PackageBusy`` as with ``publish``."""
 
     def lock(self, place: str, busy: str) -> AbstractContextManager[None]:
         """Keep every other process, on whatever machine, off a place; ``PackageBusy(busy)`` when one is there."""
@@ -67,6 +71,12 @@ class Store(Protocol):
 
     def put_file(self, place: str, *, only_new: bool = False) -> None:
         """Let others see such a file; ``FileExistsError`` when there is one and ``only_new``."""
+
+    def remove_file(self, place: str) -> None:
+        """Make others see no such file; what is in the data root stays."""
+
+    def lacks_versions(self) -> str:
+        """Why what others see no more is gone for good, and what to do; empty where something keeps it."""
 
 
 def store_of(data_root: Path) -> Store:

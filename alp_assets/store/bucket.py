@@ -21,6 +21,8 @@ _SMALL_AT_ONCE = 32
 _LARGE_AT_ONCE = 2
 _DELETED_AT_ONCE = 1000
 _PRECONDITION = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_NO_ETAG = f'"{"0" * 32}"'
+"""An ETag that no object has."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,18 @@ class Bucket:
             raise self._failed(key, error) from error
 
     @cached_property
-    def keeps_conditions(self) -> bool:
-        """Whether the server refuses to write what may only be new; one that does not cannot hold locks."""
+    def conditions_ignored(self) -> list[str]:
+        """The conditions on PUT that the server does not keep; one that ignores any cannot hold locks."""
         key = f"locks/.{secrets.token_hex(8)}"
         try:
-            return bool(self.write(key, b"", only_new=True)) and self.write(key, b"", only_new=True) is None
+            first = self.write(key, b"", only_new=True)
+            kept = {
+                "If-None-Match": first is not None and self.write(key, b"", only_new=True) is None,
+                "If-Match": self.write(key, b"", over=_NO_ETAG) is None,
+            }
         finally:
             self.delete([key])
+        return [name for name, held in kept.items() if not held]
 
     def upload(self, files: Mapping[str, Path]) -> None:
         """Copy files to keys, several at once."""
@@ -154,6 +161,19 @@ class Bucket:
             if refused := answer.get("Errors"):
                 said = f"{refused[0].get('Code')}: it may not be deleted"
                 raise self._failed(str(refused[0].get("Key", keys[start])), OSError(said))
+
+    def lacks_versions(self) -> str:
+        """Why what is replaced or deleted is gone for good, and what to do; empty where versions are kept."""
+        try:
+            answer = self._fs.call_s3("get_bucket_versioning", Bucket=self._bucket)
+        except Exception as error:  # some servers know no versions, and some users may not ask
+            return str(self._failed("its versioning (s3:GetBucketVersioning)", error))
+        if answer.get("Status") == "Enabled":
+            return ""
+        return (
+            f"{self.url}: the bucket keeps no versions of its objects. Switch them on: `aws s3api "
+            f"put-bucket-versioning --bucket {self._bucket} --versioning-configuration Status=Enabled`."
+        )
 
     def _asked(self, method: str, key: str, **more: Any) -> dict[str, Any]:
         try:

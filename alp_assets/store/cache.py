@@ -53,7 +53,7 @@ class Cache:
     def __init__(self, root: Path, limit: int, grace_s: float = _GRACE_S) -> None:
         self._root, self._notes, self._limit, self._grace_s = root, root / ".kept", limit, grace_s
         self._pins: ExitStack | None = None
-        self._pinned: set[str] = set()
+        self._pinned: dict[str, int] = {}
         self._lock = Lock()
 
     @contextmanager
@@ -75,6 +75,27 @@ class Cache:
         with _locked(self._notes / _flat(place), fcntl.LOCK_EX | fcntl.LOCK_NB):
             yield
 
+    def used_elsewhere(self, place: str) -> bool:
+        """Whether a block of another process uses it; to be asked ``alone``, as ``unused`` is.
+
+        The lock of this process's own block is tried as one that nobody shares, and held on to.
+        """
+        with self._lock, ExitStack() as opened:
+            handle = self._pinned.get(place)
+            if handle is None:
+                handle = opened.enter_context(_locked(self._notes / _flat(place), fcntl.LOCK_SH))
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                fcntl.flock(handle, fcntl.LOCK_SH)
+            return False
+
+    def below(self, place: str) -> list[str]:
+        """What of a folder has a note here: the folder itself, and what lies in it."""
+        return [item.place for item in self._kept() if f"{item.place}/".startswith(f"{place}/")]
+
     def used(self, place: str, size: int) -> None:
         """Note that something of this size is here and in use."""
         note = self._notes / _flat(place)
@@ -84,7 +105,7 @@ class Cache:
             os.ftruncate(stream, 0)
             os.pwrite(stream, str(size).encode(), 0)
             if self._pins is not None and place not in self._pinned:
-                self._pinned.add(place)
+                self._pinned[place] = stream
                 self._pins.push(held.pop_all())
 
     def pin(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -53,14 +54,14 @@ class Disk:
         return nullcontext()
 
     def arrived(self, place: str) -> list[Arrived]:
-        """Every file below a folder."""
+        """Every regular file below a folder: links may lead to what is another customer's, and are left out."""
         found = []
         for path in (self._root / place).glob("**/*"):
             try:
-                status = path.stat()
-            except OSError:  # gone, a link that leads in a circle, or not ours to see
+                status = path.lstat()
+            except OSError:  # gone, or not ours to see
                 continue
-            if path.is_file():
+            if stat.S_ISREG(status.st_mode):
                 name = path.relative_to(self._root / place).as_posix()
                 found.append(Arrived(name, status.st_size, status.st_mtime_ns))
         return found
@@ -70,6 +71,13 @@ class Disk:
 
     def put_file(self, place: str, *, only_new: bool = False) -> None:
         """It is seen."""
+
+    def remove_file(self, place: str) -> None:
+        """Who asked removes it."""
+
+    def lacks_versions(self) -> str:
+        """Git and DVC keep versions of a disk."""
+        return ""
 
 
 @contextmanager

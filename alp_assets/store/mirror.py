@@ -87,16 +87,16 @@ class Mirror:
             return
         with self._cache.alone(place):
             for _ in range(_TRIES):
-                seen = self._asked(place)
+                seen = self._placed(place)
                 if seen.manifest is None:
-                    shutil.rmtree(self._root / place, ignore_errors=True)
                     return
                 try:
-                    self._complete(place, seen, seen.manifest, seen.wanted(names))
+                    self._complete(place, seen.manifest, seen.wanted(names))
                 except (FileNotFoundError, FolderDamaged) as error:
                     if self._asked(place, anew=True).manifest == seen.manifest:
                         raise _damaged(self._bucket.url, place, error) from error
                     continue  # another version took its place meanwhile
+                seen.in_place = True
                 seen.here |= seen.wanted(names)
                 seen.whole |= not names
                 break
@@ -117,13 +117,16 @@ class Mirror:
         manifest = read_manifest(part) or write_manifest(part, self._root / place)
         top = f"{place}/{manifest.version}"
         self._bucket.upload({f"{top}/{name}": part / name for name in manifest.files})
-        for held, lease in list(self._leases.items()):
-            if place.startswith(f"{held}/"):
-                lease.check()
-        self._bucket.write(f"{place}/{MANIFEST_FILE}", manifest.encoded)
-        self._cache.used(place, manifest.bytes)
-        with self._lock:
-            self._seen.pop(place, None)
+        with self._cache.alone(place):
+            if not _is_of(self._root / place, manifest):
+                self._refuse_readers(place)
+            for held, lease in list(self._leases.items()):
+                if place.startswith(f"{held}/"):
+                    lease.check()
+            self._bucket.write(f"{place}/{MANIFEST_FILE}", manifest.encoded)
+            self._cache.used(place, manifest.bytes)
+            with self._lock:
+                self._seen.pop(place, None)
         keep = (f"{top}/", f"{place}/{MANIFEST_FILE}")
         self._bucket.delete([key for key in self._bucket.listed(place) if not key.startswith(keep)])
         self._make_room()
@@ -134,6 +137,9 @@ class Mirror:
 
     def remove(self, place: str) -> None:
         """Delete a folder from the bucket, manifests first."""
+        for used in self._cache.below(place):
+            with self._cache.alone(used):
+                self._refuse_readers(used)
         keys = sorted(self._bucket.listed(place), key=lambda key: not key.endswith(f"/{MANIFEST_FILE}"))
         if keys:
             self._bucket.delete(keys)
@@ -145,10 +151,10 @@ class Mirror:
     @contextmanager
     def lock(self, place: str, busy: str) -> Iterator[None]:
         """A lock on this machine, and a lease for the others."""
-        if not self._bucket.keeps_conditions:
+        if ignored := self._bucket.conditions_ignored:
             raise StoreFailed(
-                f"{self._bucket.url}: the server overwrites what may only be new (If-None-Match on PUT), so that "
-                "two machines could work on one package. Use another server, or a newer version of this one."
+                f"{self._bucket.url}: the server does not keep {' and '.join(ignored)} on PUT, so that two "
+                "machines could work on one package. Use another server, or a newer version of this one."
             )
         key = f"locks/{place.removeprefix('packages/').replace('/', '__')}.json"
         with locked_beside(self._root / place, busy), Lease(self._bucket, key, busy, self._lease_s) as lease:
@@ -200,6 +206,14 @@ class Mirror:
         elif not self._bucket.upload_new(place, self._root / place):
             raise FileExistsError(place)
 
+    def remove_file(self, place: str) -> None:
+        """Delete a single object from the bucket."""
+        self._bucket.delete([place])
+
+    def lacks_versions(self) -> str:
+        """Why what is deleted from the bucket is gone for good; empty where it keeps versions. One request."""
+        return self._bucket.lacks_versions()
+
     def _make_room(self) -> None:
         gone = self._cache.make_room()
         with self._lock:
@@ -222,12 +236,50 @@ class Mirror:
             self._seen[place] = found
         return found
 
-    def _complete(self, place: str, seen: _Seen, manifest: Manifest, names: set[str]) -> None:
-        """Have files of a version here: what is here of another one goes, what is not whole is fetched again."""
+    def _placed(self, place: str) -> _Seen:
+        """A folder of which nothing is here that is of another version; to be asked ``alone``.
+
+        Before anything goes the bucket is asked anew: what is here another process may just have published.
+        """
+        seen = self._asked(place)
+        if not self._is_here(place, seen):
+            seen = self._asked(place, anew=True)
+        if not self._is_here(place, seen):
+            self._clear(place)
+            if seen.manifest is not None:
+                write_bytes(self._root / place / MANIFEST_FILE, seen.manifest.encoded)
+        return seen
+
+    def _is_here(self, place: str, seen: _Seen) -> bool:
+        """Whether what is here is of this version; a block that has found it so need not look again."""
+        if seen.in_place and self._blocks:
+            return True
+        return seen.manifest is not None and _is_of(self._root / place, seen.manifest)
+
+    def _clear(self, place: str) -> None:
+        """Delete what is here of a folder; ``PackageBusy`` when somebody reads it."""
+        if not (self._root / place).exists():
+            return
+        try:
+            with self._cache.unused(place):
+                shutil.rmtree(self._root / place, ignore_errors=True)
+        except BlockingIOError as error:
+            raise PackageBusy(
+                f"{place}: a run on this machine works with what {self._bucket.url} had there before. Try again "
+                "when it has ended."
+            ) from error
+
+    def _refuse_readers(self, place: str) -> None:
+        """``PackageBusy`` when another process of this machine reads what is here; to be asked ``alone``."""
+        if self._cache.used_elsewhere(place):
+            raise PackageBusy(
+                f"{place}: another run on this machine works with the version that is there now, which therefore "
+                "stays. Try again when it has ended."
+            )
+
+    def _complete(self, place: str, manifest: Manifest, names: set[str]) -> None:
+        """Have files of the version that is here whole: those that are not are fetched again."""
         folder = self._root / place
-        if not seen.in_place and not _is_of(folder, manifest):
-            self._begin(place, manifest)
-        seen.in_place = True
         whole = names == set(manifest.files)
         damaged = find_damage(folder, manifest) if whole else damaged_files(folder, manifest, names)
         for name in damaged.keys() - manifest.files.keys():
@@ -236,18 +288,6 @@ class Mirror:
             self._download(place, manifest, lacking)
         here = sum(entry.bytes for name, entry in manifest.files.items() if (folder / name).is_file())
         self._cache.used(place, here)
-
-    def _begin(self, place: str, manifest: Manifest) -> None:
-        """Let a folder of this version take the place of what is here, unless somebody reads that."""
-        try:
-            with self._cache.unused(place):
-                shutil.rmtree(self._root / place, ignore_errors=True)
-                write_bytes(self._root / place / MANIFEST_FILE, manifest.encoded)
-        except BlockingIOError as error:
-            raise PackageBusy(
-                f"{place}: a run on this machine works with the version before the one that is now in "
-                f"{self._bucket.url}. Try again when it has ended."
-            ) from error
 
     def _download(self, place: str, manifest: Manifest, names: Sequence[str]) -> None:
         folder = self._root / place
@@ -297,10 +337,9 @@ def _is_plain(name: str) -> bool:
 
 def _is_of(folder: Path, manifest: Manifest) -> bool:
     try:
-        found = read_manifest(folder)
-    except FolderDamaged:
+        return (folder / MANIFEST_FILE).read_bytes() == manifest.encoded
+    except OSError:
         return False
-    return found is not None and found.version == manifest.version
 
 
 def _is_copy(path: Path, about: Listed) -> bool:

@@ -2,8 +2,9 @@
 
 import json
 import os
+import shutil
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -155,6 +156,99 @@ def test_the_version_that_one_process_reads_no_other_on_its_machine_replaces(on)
         assert contents(mine) == TWO
 
 
+@pytest.mark.parametrize("block", [False, True], ids=["for a moment", "for its block"])
+def test_who_remembers_no_folder_does_not_delete_what_another_process_published_meanwhile(on, block):
+    with on("a") as (root, store):
+        other = Mirror(root, store._bucket.url)
+        with other.using() if block else nullcontext():
+            other.fetch(PLACE, "clips.parquet")
+            assert not (root / PLACE).exists()
+            with store.using():
+                publish(root, store, ONE)
+                other.fetch(PLACE, "clips.parquet")
+                assert contents(root) == ONE
+                store.fetch(PLACE)
+
+
+@pytest.mark.parametrize("seen", ["clips.parquet", "no such file"])
+def test_who_remembers_the_version_before_leaves_what_another_process_published_meanwhile(on, monkeypatch, seen):
+    with on("a") as (root, store):
+        other = Mirror(root, store._bucket.url)
+        publish(root, store, ONE)
+        other.fetch(PLACE, seen)
+        monkeypatch.setattr(store._bucket, "delete", lambda keys: None)  # it has not come to that yet
+        with store.using():
+            publish(root, store, TWO)
+            other.fetch(PLACE, "audio/1.wav")
+            assert contents(root) == TWO
+
+
+def test_a_folder_that_a_run_reads_stays_when_it_goes_from_the_bucket_and_others_are_told(on, bucket):
+    with on("a") as (root, store):
+        publish(root, store, ONE)
+        other = Mirror(root, store._bucket.url)
+        with store.using():
+            store.fetch(PLACE)
+            bucket.delete(list(bucket.listed(PLACE)))
+            with pytest.raises(PackageBusy, match="Try again when it has ended"):
+                other.fetch(PLACE)
+            assert contents(root) == ONE
+        other.fetch(PLACE)
+        assert not (root / PLACE).exists()
+
+
+def test_what_a_run_published_and_somebody_deleted_here_it_fetches_again(on):
+    with on("a") as (root, store), store.using():
+        publish(root, store, ONE)
+        shutil.rmtree(root / PLACE)
+        store.fetch(PLACE)
+        assert contents(root) == ONE
+
+
+def test_the_version_that_a_run_reads_no_other_process_of_its_machine_publishes_over(on):
+    with on("a") as (root, store):
+        publish(root, store, ONE)
+        other = Mirror(root, store._bucket.url)
+        with store.using():
+            store.fetch(PLACE, "clips.parquet")
+            with other.using():
+                other.fetch(PLACE)
+                with pytest.raises(PackageBusy, match="Try again when it has ended"):
+                    publish(root, other, TWO)
+            store.fetch(PLACE)
+            assert contents(root) == ONE
+            publish(root, other, ONE)
+        publish(root, other, TWO)
+    with on("b") as (root, store):
+        store.fetch(PLACE)
+        assert contents(root) == TWO
+
+
+def test_a_package_of_which_a_run_reads_something_no_other_process_of_its_machine_removes(on):
+    with on("a") as (root, store):
+        publish(root, store, ONE)
+        other = Mirror(root, store._bucket.url)
+        with store.using():
+            store.fetch(PLACE, "clips.parquet")
+            with pytest.raises(PackageBusy, match=f"{PLACE}: .*Try again when it has ended"):
+                other.remove("packages/acme/first")
+            other.remove("packages/acme/fir")
+            assert store.has(PLACE)
+            store.fetch(PLACE)
+        other.remove("packages/acme/first")
+        assert not store.has(PLACE)
+
+
+def test_what_a_run_has_read_it_may_publish_anew(on):
+    with on("a") as (root, store):
+        publish(root, store, ONE)
+        with store.using():
+            store.fetch(PLACE)
+            publish(root, store, TWO)
+            store.fetch(PLACE)
+            assert contents(root) == TWO
+
+
 def test_of_two_machines_on_one_package_one_works_and_the_other_is_told(on, bucket):
     package = "packages/acme/first"
     with on("a") as (_, first), on("b") as (_, second):
@@ -168,12 +262,27 @@ def test_of_two_machines_on_one_package_one_works_and_the_other_is_told(on, buck
             assert list(bucket.listed("locks")) == ["locks/acme__first.json"]
 
 
-def test_a_server_that_knows_no_conditions_cannot_lock(on, monkeypatch):
+@pytest.mark.parametrize(
+    ("ignored", "named"),
+    [
+        (["IfNoneMatch"], "If-None-Match"),
+        (["IfMatch"], "If-Match"),
+        (["IfNoneMatch", "IfMatch"], "If-None-Match and If-Match"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_server_that_does_not_keep_a_condition_cannot_lock_and_it_is_named(on, monkeypatch, ignored, named):
     with on("a") as (_, store):
-        real = store._bucket.write
-        monkeypatch.setattr(store._bucket, "write", lambda key, data, **_: real(key, data))
-        with pytest.raises(StoreFailed, match="If-None-Match"), store.lock("packages/acme/first", "busy"):
+        real = store._bucket._fs.call_s3
+
+        def ignoring(method, *given, **more):
+            return real(method, *given, **{name: value for name, value in more.items() if name not in ignored})
+
+        monkeypatch.setattr(store._bucket._fs, "call_s3", ignoring)
+        told = pytest.raises(StoreFailed, match=f"the server does not keep {named} on PUT")
+        with told, store.lock("packages/acme/first", "busy"):
             pytest.fail("locked")
+        assert not store._bucket.listed("locks")
 
 
 def test_who_lost_its_lock_publishes_nothing(on, bucket):

@@ -81,6 +81,24 @@ def test_what_another_process_uses_stays_until_that_ends(tmp_path):
     assert not folder.exists()
 
 
+def test_of_those_who_use_it_others_count_and_this_process_does_not(tmp_path):
+    mine, others = Cache(tmp_path, 0, grace_s=0.0), Cache(tmp_path, 0, grace_s=0.0)
+    place = "packages/a/b/clips"
+    folder = fill(mine, tmp_path, "b")
+    assert not mine.used_elsewhere(place)
+    mine.pin()
+    mine.used(place, 100)
+    assert (mine.used_elsewhere(place), others.used_elsewhere(place)) == (False, True)
+    others.pin()
+    others.used(place, 100)
+    assert mine.used_elsewhere(place)
+    others.unpin()
+    assert not mine.used_elsewhere(place)
+    age(tmp_path, place, 3600)
+    others.make_room()
+    assert folder.exists(), "who asks goes on using it"
+
+
 def test_what_is_being_fetched_is_passed_over(tmp_path):
     cache = Cache(tmp_path, 0, grace_s=0)
     busy, free = (fill(cache, tmp_path, name, age_s=10) for name in "bc")
