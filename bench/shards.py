@@ -48,6 +48,7 @@ def main() -> None:
     """Measure, print and write ``shards.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, nargs="+", default=[500, 5_000, 20_000])
+    parser.add_argument("--processes", type=int, nargs="+", default=[1], help="for all packages but the smallest")
     parser.add_argument("--encoder", default="alp_conv")
     parser.add_argument("--run", nargs=4, metavar=("ROOT", "ENCODER", "PROCESSES", "STOP"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -59,7 +60,7 @@ def main() -> None:
         small = _small_package(Path(place) / "small")
         for clips in arguments.clips:
             enlarged = _enlarged(small, Path(place) / str(clips), clips)
-            for processes in (1, 2) if clips == min(arguments.clips) else (1,):
+            for processes in (1, 2) if clips == min(arguments.clips) else arguments.processes:
                 rows.append(_measured(enlarged, arguments.encoder, processes, clips))
                 say(f"{clips} clips, {processes} processes: {rows[-1].seconds:.1f} s, {rows[-1].peak_gb:.2f} GB")
         half = min(arguments.clips) // 2

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from typing import Any, BinaryIO
 
+from alp_assets.sandbox.calls import forbid_calls
 from alp_assets.sandbox.confine import give_up_writing, leave_no_files, limit_memory
 from alp_assets.sandbox.line import ARENA_BYTES, Message, Refusal, receive, receive_file, send
 
@@ -44,7 +45,8 @@ def main(line_number: int, arena_number: int, input_number: int) -> None:
         getattr(module, "prepare", _nothing)()
         leave_no_files()
         limit_memory(int(start["memory"]))
-        send(line, {"ready": True, "confined": confined})
+        filtered = forbid_calls()
+        send(line, {"ready": True, "confined": confined, "filtered": filtered})
         with suppress(EOFError, OSError):
             while select.select([line], [], [], IDLE_S)[0]:
                 message, file = receive_file(line)

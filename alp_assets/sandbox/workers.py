@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import BinaryIO
 
 import numpy as np
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from alp_assets.errors import AlpError, DecodingStopped
 from alp_assets.sandbox.child import IDLE_S
 from alp_assets.sandbox.line import ARENA_BYTES, Message, Refusal, receive, send, shared_file
+from alp_assets.sandbox.owner import owner
 from schemas.problems import Problem, Value
 
 _STARTING_S = 120.0
@@ -129,17 +130,27 @@ def served(job: str, source: BinaryIO | memoryview, request: Message, limits: Li
 
 def warm(job: str, limits: Limits, count: int) -> None:
     """Start decoders in the background, so that the first files need not wait."""
+    use = _Use(owner(), job, limits.memory_mb)
     with _lock:
-        missing = count - len(_idle.get((job, limits.memory_mb), []))
+        missing = count - len(_idle.get(use, []))
     for _ in range(missing):
-        _take_back(_Worker(job, limits.memory_mb))
+        _take_back(_Worker(use))
+
+
+@dataclass(frozen=True)
+class _Use:
+    """What a process is there for: whose files, its job, and the memory that it may take."""
+
+    owner: str
+    job: str
+    memory_mb: int
 
 
 class _Worker:
     """One process. It may be lost at any moment, and is not used again then."""
 
-    def __init__(self, job: str, memory_mb: int) -> None:
-        self.key = (job, memory_mb)
+    def __init__(self, use: _Use) -> None:
+        self.use = use
         self.used = time.monotonic()
         self.busy = False
         self._ready = False
@@ -165,9 +176,10 @@ class _Worker:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env=kept | _VARIABLES,
+                start_new_session=True,
             )
         with suppress(OSError):
-            send(self._line, {"job": job, "memory": memory_mb * _MB})
+            send(self._line, {"job": use.job, "memory": use.memory_mb * _MB})
 
     @property
     def alive(self) -> bool:
@@ -238,17 +250,18 @@ class _Worker:
         self.end()
         _log.warning("a decoder was lost (%s, exit code %s)", why, code)
         if code == -signal.SIGKILL:  # nobody else kills a decoder than a system without memory
-            return _stopped("decoding_memory", most=self.key[1])
+            return _stopped("decoding_memory", most=self.use.memory_mb)
         told = signal.Signals(-code).name if code is not None and code < 0 else why
         return _stopped("decoding_broke", detail=told)
 
     def end(self) -> None:
-        """End the process, whatever it is at."""
+        """End the process, whatever it is at, and whatever it has started."""
         if self._line.fileno() >= 0:
             self._line.close()
             os.close(self._arena)
             os.close(self._input)
-        self._process.kill()
+            with suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_GOODBYE_S)
 
@@ -266,13 +279,21 @@ class _Worker:
                 "the machine has memory and processes left, and run it again."
             ) from error
         self._ready = answer.get("ready") is True
-        if answer.get("confined") is not True:
-            _tell_unconfined()
+        for held, without in _UNHELD.items():
+            if answer.get(held) is not True:
+                _tell(without)
 
 
-@lru_cache(maxsize=1)
-def _tell_unconfined() -> None:
-    _log.warning("this system has no Landlock: processes that decode recordings are not kept from writing files")
+_UNHELD = {
+    "confined": "this system has no Landlock: processes that decode recordings are not kept from writing files",
+    "filtered": "this system has no seccomp filters for its processor: processes that decode recordings are not "
+    "kept from connections, from starting other processes and from sharing memory",
+}
+
+
+@cache
+def _tell(what: str) -> None:
+    _log.warning(what)
 
 
 def _write(file: int, data: memoryview) -> None:
@@ -286,37 +307,47 @@ def _stopped(code: str, **values: Value) -> DecodingStopped:
 
 
 _lock = threading.Lock()
-_idle: dict[tuple[str, int], list[_Worker]] = {}
+_idle: dict[_Use, list[_Worker]] = {}
 
 
 def _lend(job: str, limits: Limits) -> _Worker:
-    """A process that waits for work, or a new one. One that waited long may be about to end by itself."""
+    """A process that waits for work of the same owner, or a new one.
+
+    One that waited long may be about to end by itself.
+    """
+    use = _Use(owner(), job, limits.memory_mb)
+    _end_idle(but_of=use.owner)
     while True:
         with _lock:
-            waiting = _idle.get((job, limits.memory_mb))
+            waiting = _idle.get(use)
             worker = waiting.pop() if waiting else None
         if worker is None:
-            return _Worker(job, limits.memory_mb)
+            return _Worker(use)
         if worker.alive and time.monotonic() - worker.used < _FRESH_S:
             return worker
         worker.end()
 
 
 def _take_back(worker: _Worker) -> None:
-    if worker.alive and not worker.busy:
+    if worker.alive and not worker.busy and worker.use.owner == owner():
         worker.used = time.monotonic()
         with _lock:
-            _idle.setdefault(worker.key, []).append(worker)
+            _idle.setdefault(worker.use, []).append(worker)
     else:
         worker.end()
 
 
-def _end_all() -> None:
+def _end_idle(but_of: str | None) -> None:
+    """End the processes that wait for files of others than this owner."""
     with _lock:
-        workers = [worker for waiting in _idle.values() for worker in waiting]
-        _idle.clear()
+        others = [use for use in _idle if use.owner != but_of]
+        workers = [worker for use in others for worker in _idle.pop(use)]
     for worker in workers:
         worker.end()
+
+
+def _end_all() -> None:
+    _end_idle(but_of=None)
 
 
 def _forget() -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 from alp_assets.params import Params
 from alp_assets.progress import Progress, silent
 from alp_assets.sandbox.memory import memory_limit
+from alp_assets.sandbox.owner import work_for
 from alp_assets.stages.disk import disk_told
 from alp_assets.stages.package import STAGES, PackageFolder
 from alp_assets.stages.summary import Summary
@@ -26,6 +27,7 @@ def stage_function(name: str) -> StageFunction:
     @wraps(function)
     def work(folder: PackageFolder, params: Params, *given: Any, **more: Any) -> Summary:
         what = f"{name} of {folder.key}"
+        work_for(folder.key)
         with folder.in_use(), disk_told(folder.data_root, what), memory_limit(params.run.max_memory_mb, what):
             return function(folder, params, *given, **more)
 

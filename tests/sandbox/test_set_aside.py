@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import io
 
+import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.io
 
@@ -76,7 +79,17 @@ def test_a_recording_to_diagnose_that_breaks_the_decoder_is_unusable(tmp_path, b
 
 @pytest.mark.parametrize(
     ("form", "subtype", "channels"),
-    [("WAV", "PCM_16", 1), ("WAV", "DOUBLE", 3), ("FLAC", "PCM_24", 2), ("OGG", "VORBIS", 1), ("W64", "FLOAT", 2)],
+    [
+        ("WAV", "PCM_16", 1),
+        ("WAV", "DOUBLE", 3),
+        ("RF64", "PCM_16", 1),
+        ("FLAC", "PCM_24", 2),
+        ("OGG", "VORBIS", 1),
+        ("MP3", "MPEG_LAYER_III", 1),
+        ("AIFF", "PCM_16", 1),
+        ("CAF", "ALAC_16", 1),
+        ("W64", "FLOAT", 2),
+    ],
 )
 def test_samples_are_the_same_as_in_this_process(form, subtype, channels):
     sound = np.repeat(hum(1, seconds=40)[:, None], channels, 1)
@@ -105,21 +118,48 @@ def _csv(points):
     return b"time,Ia,Ib\n" + b"".join(b"%g,%g,%g\n" % (k / 1e3, k % 7, k % 5) for k in range(points))
 
 
-def _mat():
-    stream = io.BytesIO()
-    scipy.io.savemat(stream, {"fs": 1e3, "Ia": np.arange(300.0)})
+def _saved(save):
+    save(stream := io.BytesIO())
     return stream.getvalue()
 
 
-@pytest.mark.parametrize(
-    "data", [_csv(300), _csv(300).replace(b",3,", b",nan,"), _mat()], ids=["csv", "holes", "mat"]
-)
-def test_signals_are_the_same_as_in_this_process(data, tmp_path):
-    here = read_signal(io.BytesIO(data), "a")
+def _mat(stream):
+    scipy.io.savemat(stream, {"fs": 1e3, "Ia": np.arange(300.0)}, do_compression=True)
+
+
+def _new_mat(stream):
+    with h5py.File(stream, "w") as file:
+        file.create_dataset("Ia", data=np.arange(300.0), compression="gzip")
+
+
+def _parquet(stream):
+    columns = {name: np.arange(100_000.0) for name in ("Ia", "Ib", "Ic")}
+    pq.write_table(pa.table(columns), stream, compression="zstd", row_group_size=10_000)
+
+
+def _npy(stream):
+    np.save(stream, np.random.default_rng(0).normal(size=(300, 2)))
+
+
+SIGNALS = {
+    "csv": (_csv(300), {}),
+    "holes": (_csv(300).replace(b",3,", b",nan,"), {}),
+    "mat": (_saved(_mat), {}),
+    "mat 7.3": (_saved(_new_mat), {"sample_rate_hz": 1e3}),
+    "parquet": (_saved(_parquet), {"sample_rate_hz": 1e3}),
+    "npy": (_saved(_npy), {"sample_rate_hz": 1e3, "channels": "phase_a, phase_b"}),
+    "wav": (audio(hum(1)), {"channels": "flux"}),
+}
+
+
+@pytest.mark.parametrize(("data", "stated"), SIGNALS.values(), ids=SIGNALS)
+def test_signals_are_the_same_as_in_this_process(data, stated, tmp_path):
+    here = read_signal(io.BytesIO(data), "a", **stated)
     path = tmp_path / "a"
     path.write_bytes(data)
     with path.open("rb") as stream:
-        for there in (decoded_signal(io.BytesIO(data), "a", LIMITS), decoded_signal(stream, "a", LIMITS)):
+        for source in (io.BytesIO(data), stream):
+            there = decoded_signal(source, "a", LIMITS, **stated)
             for field in dataclasses.fields(here):
                 one, other = getattr(there, field.name), getattr(here, field.name)
                 if field.name == "values":

@@ -229,6 +229,18 @@ def test_a_decoder_ends_itself_where_nobody_is_left_to_end_it():
     assert gone_within(pid, 9)
 
 
+@pytest.mark.parametrize("hang", [False, True])
+def test_what_a_decoder_has_started_ends_with_it(hang):
+    job, limits = "tests.sandbox.forking:serve", Limits(seconds=1, memory_mb=256 + hang)
+    stops = pytest.raises(DecodingStopped) if hang else contextlib.nullcontext()
+    with stops, served(job, memoryview(b""), {"hang": hang}, limits) as found:
+        beside = found.head["beside"]
+        assert alive(beside)
+        list(found.buffers())
+    workers._end_all()
+    assert gone_within(beside, 5)
+
+
 def test_a_fork_leaves_its_parents_decoders_alone():
     before = run("echo", b"x")[0]["pid"]
     child = os.fork()

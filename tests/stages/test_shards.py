@@ -1,13 +1,24 @@
 """Embedding in shards: what was done is kept, and however it was done the arrays are the same."""
 
+import os
 import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from alp_assets.encoders.logmel import LogmelEncoder
+from alp_assets.errors import StoreFailed
 from alp_assets.params import with_overrides
 from alp_assets.stages.catalog import run_stage
+from alp_assets.stages.shards import Arrays
+from alp_assets.store.disk import Disk
 from tests.packages import FAST, machine_package, receive, run_through, tree
 
 PLAIN = with_overrides(FAST, {"embeddings.encoder": "logmel", "run.shard_clips": 4})
@@ -84,6 +95,37 @@ def test_a_killed_run_goes_on_where_it_stopped(folder, whole, encoded):
     assert not list((folder.data_root / "cache" / "embeddings").glob("*"))
 
 
+def test_when_the_bucket_takes_nothing_the_shards_stay_for_the_next_run(folder, whole, encoded, monkeypatch):
+    def refuse(*_):
+        raise StoreFailed("s3://plant: cannot be written")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Disk, "publish", refuse)
+        with pytest.raises(StoreFailed):
+            run_stage("embeddings", folder, PLAIN)
+    assert not folder.stage("embeddings").exists()
+    assert sum(encoded) == CLIPS
+    run_stage("embeddings", folder, PLAIN)
+    assert sum(encoded) == CLIPS, "none is embedded twice"
+    assert tree(folder.stage("embeddings")) == tree(whole.stage("embeddings"))
+    assert not list((folder.data_root / "cache" / "embeddings").glob("*"))
+
+
+def test_killed_once_it_was_published_the_folder_is_whole_and_stays_so(folder, whole, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("alp_assets.stages.unfinished.shutil", SimpleNamespace(rmtree=die))
+        with pytest.raises(KeyboardInterrupt):
+            run_stage("embeddings", folder, PLAIN)
+    for params in (PLAIN, with_overrides(PLAIN, {"run.shard_clips": 3})):
+        with pytest.raises(KeyboardInterrupt):
+            run_stage("embeddings", folder, params, stopped_after(3))
+        folder.prove("embeddings")
+        assert tree(folder.stage("embeddings")) == tree(whole.stage("embeddings"))
+
+
 def test_what_was_made_with_other_settings_is_not_taken(folder, encoded):
     with pytest.raises(KeyboardInterrupt):
         run_stage("embeddings", folder, PLAIN, stopped_after(8))
@@ -94,3 +136,55 @@ def test_what_was_made_with_other_settings_is_not_taken(folder, encoded):
     array = np.load(folder.stage("embeddings") / "logmel" / "pooled.npy")
     assert array.shape[1] == 64
     assert not list((folder.data_root / "cache" / "embeddings").glob("*"))
+
+
+def held(place):
+    """A clip that is never loaded. Whoever waits for it says so."""
+    (place / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def fill_for_ever(place):
+    """Fill two arrays' rows, each in a process of its own, with clips that are never loaded."""
+    (done := place / "done").mkdir()
+    (waiting := place / "waiting").mkdir()
+    again = partial(LogmelEncoder, PLAIN.embeddings.logmel)
+    arrays = Arrays(place, done, again(), again, ["pooled"], 2)
+    run = with_overrides(PLAIN, {"run.processes": 2, "run.shard_clips": 1}).run
+    arrays.fill({row: partial(held, waiting) for row in range(2)}, run, lambda _: None)
+
+
+def alive(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def within(seconds, happened):
+    until = time.monotonic() + seconds
+    while not happened() and time.monotonic() < until:
+        time.sleep(0.05)
+    return happened()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are told by /proc")
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
+    code = f"""
+        from pathlib import Path
+        from tests.stages.test_shards import fill_for_ever
+        if __name__ == "__main__":
+            fill_for_ever(Path({str(tmp_path)!r}))
+    """
+    (script := tmp_path / "run.py").write_text(textwrap.dedent(code))
+    parent = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+    try:
+        assert within(120, lambda: parent.poll() is not None or len(list((tmp_path / "waiting").glob("*"))) == 2)
+    finally:
+        parent.kill()
+        parent.wait()
+    pids = [int(path.name) for path in (tmp_path / "waiting").iterdir()]
+    assert len(pids) == 2
+    assert within(10, lambda: not any(map(alive, pids)))

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from alp_assets.errors import AlpError
+from alp_assets.sandbox.owner import work_for
 from alp_assets.web.workers.asked import SPECTROGRAM, WAVEFORM, Job, Start, loaded_model, read_model
 
 _OF_PATIENCE = 0.8
@@ -63,6 +64,7 @@ def _diagnosis(job: Job, state: dict[str, Any]) -> dict[str, Any]:
     from alp_assets.web.workers.results import result_of
 
     start: Start = state["start"]
+    work_for(job.looks[0].version.section.customer)
     loaded = [loaded_model(look, state) for look in job.looks]
     limits = start.params.quality
     patience = min(limits.decode_seconds, _OF_PATIENCE * start.params.web.quick_seconds)
