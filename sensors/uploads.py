@@ -9,6 +9,7 @@ import dagster as dg
 
 from alp_assets.assets.job import onboard
 from alp_assets.assets.workplace import Workplace, packages
+from alp_assets.errors import AlpError
 from sensors.inbox import SETTLE_S, Arrival, Scan, Seen, leave_note, load_cursor, save_cursor, scan_inbox
 from sensors.queues import queue_tags
 from sensors.turns import turn_tags
@@ -37,7 +38,7 @@ def uploads(context: dg.SensorEvaluationContext, workplace: dg.ResourceParam[Wor
         context.log.warning(f"{name}: {complaint}")
         try:
             leave_note(workplace.data_root / "inbox" / name, complaint)
-        except OSError as error:
+        except (OSError, AlpError) as error:
             context.log.warning(f"{name}: no note could be left ({error})")
     keys = [arrival.folder.key for arrival in scan.arrivals]
     return dg.SensorResult(
@@ -83,6 +84,12 @@ def _why_nothing(scan: Scan, waiting: int) -> str:
     if scan.waiting and waiting >= MOST_WAITING:
         reasons.append(f"{waiting} packages wait already; {len(scan.waiting)} more stay in the inbox until then")
     elif scan.waiting:
-        more = f" and {len(scan.waiting) - _NAMED} more" if len(scan.waiting) > _NAMED else ""
-        reasons.append(f"still arriving: {', '.join(scan.waiting[:_NAMED])}{more}")
+        reasons.append(f"still arriving: {_named(scan.waiting)}")
+    if scan.unreadable:
+        reasons.append(f"cannot be read, and tried again: {_named(scan.unreadable)}")
     return "; ".join(reasons) or "Nothing new in the inbox."
+
+
+def _named(files: Sequence[str]) -> str:
+    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+    return f"{', '.join(files[:_NAMED])}{more}"

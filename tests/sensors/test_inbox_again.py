@@ -18,3 +18,14 @@ def test_it_arrives_as_another_attempt(tmp_path):
     assert [arrival.attempt for arrival in first.arrivals] == [""]
     assert [arrival.attempt for arrival in again.arrivals] == [str(path.stat().st_mtime_ns)]
     assert scan_inbox(tmp_path, again.seen, most=5).arrivals == ()
+
+
+def test_so_it_does_when_it_is_looked_at_while_it_is_still_being_copied(tmp_path):
+    path = zipped(tmp_path / "inbox/acme/first.zip", {"a.txt": b"x"})
+    moment = path.stat().st_mtime
+    first = scan_inbox(tmp_path, {}, most=5, now=moment + 60)
+    os.utime(path, (moment + 100, moment + 100))
+    young = scan_inbox(tmp_path, first.seen, most=5, now=moment + 100.5)
+    assert young.waiting == ("acme/first.zip",)
+    (again,) = scan_inbox(tmp_path, young.seen, most=5, now=moment + 160).arrivals
+    assert again.attempt == str(path.stat().st_mtime_ns)
