@@ -41,6 +41,11 @@ def refuse_running(instance: dg.DagsterInstance, key: str) -> None:
         raise PackageBusy(f"{key}: run {running[0].run_id} works on this package. Wait for its end, or cancel it.")
 
 
+def remembers(instance: dg.DagsterInstance, key: str) -> bool:
+    """Whether Dagster has the partition of a package, which goes last."""
+    return instance.has_dynamic_partition(str(packages.name), key)
+
+
 def forget_package(instance: dg.DagsterInstance, key: str) -> int:
     """Delete the partition of a package and all runs and events of it; how many runs there were."""
     refuse_running(instance, key)

@@ -41,8 +41,13 @@ def versioned(
     if not params.versioned.enabled:
         yield _result(None, True, {}, "Snapshots are switched off (versioned.enabled).")
         return
-    if store_of(workplace.data_root).mirrors:
-        yield _result(None, True, {}, "The data root is a bucket: its own versioning keeps what was there before.")
+    store = store_of(workplace.data_root)
+    if store.mirrors:
+        lacking = store.lacks_versions()
+        if lacking:
+            context.log.warning(lacking)
+        kept = "The data root is a bucket: its own versioning keeps what was there before."
+        yield _result(None, not lacking, {}, lacking or kept)
         return
     try:
         taken = snapshot(workplace.folder(context.partition_key), params)

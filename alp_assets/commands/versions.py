@@ -79,12 +79,12 @@ def snapshot(
     for key, answer in found.packages.items():
         name = key.replace("__", "/", 1)
         if answer.taken:
-            pushed = ", pushed" if answer.pushed else ""
+            pushed = ", copied to the remote" if key in found.copied else ""
             terminal.say(f"{name}: {answer.content_hash}{pushed}, {answer.revision[:10] or 'not committed'}")
         else:
             terminal.error(answer.problem)
-    if found.copied:
-        names = ", ".join(key.replace("__", "/", 1) for key in found.copied)
+    if before := [key for key in found.copied if key not in found.packages]:
+        names = ", ".join(key.replace("__", "/", 1) for key in before)
         terminal.say(f"Copied to the remote, versioned before: {names}")
     if not (found.packages or found.copied or found.problem):
         terminal.say("Nothing waits.")
@@ -108,15 +108,16 @@ def history(
     from alp_assets.terminal import Terminal
     from alp_assets.versions.history import package_history, section_history
     from alp_assets.versions.repository import repository_of
-    from alp_assets.versions.revisions import package_of
+    from alp_assets.versions.revisions import package_of, split_name
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
     versions: list[PackageVersion] | list[ModelVersion]
     of = of.rstrip("/")
-    if "@" in of:
+    section, revision = split_section(root, of) if names_section(of) else (None, split_name(of)[1])
+    if revision:
         raise VersionRefused(f"{of}: history shows all versions; leave out what follows the @.")
-    if of.count("/") > 1:
-        versions = section_history(repository_of(root), section_of(of))
+    if section:
+        versions = section_history(repository_of(root), section)
     else:
         versions = package_history(package_of(root, of), most)
     if as_json:
@@ -170,20 +171,49 @@ def section_of(text: str) -> Section:
         raise AlpError(str(error)) from error
 
 
+def names_section(text: str) -> bool:
+    """Whether it is a section's name, with or without a revision, and not a package's."""
+    return text.partition("@")[0].count("/") > 1
+
+
+def split_section(root: Path, text: str) -> tuple[Section, str]:
+    """``customer/machine_type/section_id@REV`` in two; without a revision that is empty.
+
+    An id may hold an @ itself: where a section of the whole name has models, that is meant.
+    """
+    from alp_assets.registry.registry import Registry
+
+    if "@" not in text or Registry(root).versions(section_of(text)):
+        return section_of(text), ""
+    name, _, revision = text.rpartition("@")
+    return section_of(name), revision
+
+
 def print_json(value: Any) -> None:
     """JSON for scripts."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
 def _when(item: PackageVersion | ModelVersion) -> list[str]:
-    from alp_assets.terminal import local_time
+    from alp_assets.commands.lines import local_time
 
     return [item.revision, local_time(item.at), _what(item)]
 
 
 def _what(item: PackageVersion | ModelVersion) -> str:
-    state = getattr(item, "state", "")
-    return f"{item.name} ({state}): {item.message}" if hasattr(item, "name") else item.message
+    from alp_assets.versions.history import ModelVersion
+
+    if not isinstance(item, ModelVersion):
+        return item.message
+    reigns = [f"champion {span(reign.since, reign.until)}" for reign in item.reigns]
+    return "\n".join([f"{item.name} ({item.state}): {item.message}", *reigns])
+
+
+def span(since: str, until: str) -> str:
+    """A time in words; one without an end goes on."""
+    from alp_assets.commands.lines import local_time
+
+    return f"from {local_time(since)} to {local_time(until)}" if until else f"since {local_time(since)}"
 
 
 def _told(item: PackageVersion | ModelVersion) -> str:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alp_assets.commands.options import DataOption, JsonOption
-from alp_assets.commands.versions import VersionArgument, print_json, section_of
+from alp_assets.commands.versions import VersionArgument, names_section, print_json, span, split_section
 from alp_assets.errors import VersionRefused
 from alp_assets.stages.summary import counted
+
+if TYPE_CHECKING:
+    from alp_assets.terminal import Terminal
+    from schemas.sections import Section
 
 _DIFFERENT = 1
 _DECLINED = 1
@@ -25,8 +30,9 @@ def restore(
     version: Annotated[
         str,
         typer.Argument(
-            help="customer/package@REV, by default its latest version; or a section: its models' files.",
-            metavar="PACKAGE@REV|SECTION",
+            help="customer/package@REV, by default its latest version; or a section: the files of its models, or "
+            "of the one that was its champion on a day, at a time or at a commit.",
+            metavar="PACKAGE@REV|SECTION@REV",
         ),
     ],
     force: Annotated[
@@ -36,23 +42,26 @@ def restore(
     as_json: JsonOption = False,
 ) -> None:
     """Bring a package back as it was, or the files of a section's models. The registry stays as it is."""
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+    from alp_assets.assets.events import refuse_running
+    from alp_assets.assets.instance import open_instance
+    from alp_assets.commands.lines import local_time
     from alp_assets.home import open_root
     from alp_assets.params import load_params
-    from alp_assets.terminal import Terminal, local_time
+    from alp_assets.terminal import Terminal
     from alp_assets.versions.restore import restore as bring_back
-    from alp_assets.versions.restore import restore_models
     from alp_assets.versions.revisions import package_of, split_name
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
-    if version.count("/") > 1:
-        notes = restore_models(root, section_of(version))
-        if as_json:
-            print_json({"section": version, "notes": notes})
-        for note in notes:
-            terminal.say(note)
+    if names_section(version):
+        _restore_models(root, *split_section(root, version), terminal, as_json=as_json)
         return
     name, revision = split_name(version)
-    done = bring_back(package_of(root, name), revision, load_params(root), force=force)
+    folder = package_of(root, name)
+    if folder.path.is_dir():
+        with open_instance(root) as instance:
+            refuse_running(instance, folder.key)  # it would go on with what is brought back
+    done = bring_back(folder, revision, load_params(root), force=force)
     if as_json:
         print_json(asdict(done))
         return
@@ -66,17 +75,22 @@ def restore(
 def retire(
     package: Annotated[str, typer.Argument(help="customer/package", metavar="PACKAGE")],
     force: Annotated[
-        bool, typer.Option("--force", help="Also when a model of it is in force; that model stays.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Also when a model of it is in force, which stays; and when it is gone for good, from a bucket "
+            "that keeps no versions.",
+        ),
     ] = False,
     yes: YesOption = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a package up: files, partition and events go, models are archived, `alp restore` brings it back."""
+    """Give a package up: files, partition and events go, models are archived, and history brings it back."""
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
-    from alp_assets.assets.events import forget_package, refuse_running
+    from alp_assets.assets.events import forget_package, refuse_running, remembers
     from alp_assets.assets.instance import open_instance
-    from alp_assets.home import open_root
+    from alp_assets.home import object_url, open_root
     from alp_assets.params import load_params
     from alp_assets.terminal import Terminal
     from alp_assets.versions.retire import refuse_unknown
@@ -85,9 +99,11 @@ def retire(
 
     root, terminal = open_root(data), Terminal(quiet=as_json)
     folder = package_of(root, package)
-    refuse_unknown(folder)
-    _ask(f"Retire {folder.customer}/{folder.package} in {root}?", yes=yes, as_json=as_json)
+    where = object_url(root) or root
     with open_instance(root) as instance:
+        if not remembers(instance, folder.key):
+            refuse_unknown(folder)
+        _ask(f"Retire {folder.customer}/{folder.package} in {where}?", yes=yes, as_json=as_json)
         refuse_running(instance, folder.key)
         done = give_up(folder, load_params(root), os.environ.get("USER") or "alp", force=force)
         runs = forget_package(instance, folder.key)
@@ -101,9 +117,7 @@ def retire(
         terminal.say(f"Still in force: {', '.join(done.in_force)}")
     for note in done.notes:
         terminal.say(note)
-    terminal.say(
-        f"`alp restore {package}` brings its files back, for as long as no `alp gc --keep-days` gives them up."
-    )
+    terminal.say(done.way_back)
 
 
 def reproduce(version: VersionArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
@@ -218,6 +232,25 @@ def prune(
     what = "would be deleted" if dry_run else "deleted"
     kept = counted(found.kept, "package")
     terminal.say(f"{counted(found.runs, 'old run')} {what}; the latest runs of {kept} stay.")
+
+
+def _restore_models(root: Path, section: Section, revision: str, terminal: Terminal, *, as_json: bool) -> None:
+    """Bring back the files of all models of a section, or of the one that was its champion then."""
+    from alp_assets.versions.champions import restore_champion
+    from alp_assets.versions.restore import restore_models
+
+    if revision:
+        done = restore_champion(root, section, revision)
+        was = "was" if done.until else "is"
+        notes = [f"{done.model} {was} its champion {span(done.since, done.until)}.", *done.notes]
+        found = asdict(done)
+    else:
+        notes = restore_models(root, section)
+        found = {"notes": notes}
+    if as_json:
+        print_json({"section": str(section), **found})
+    for note in notes:
+        terminal.say(note)
 
 
 def _amount(objects: Mapping[str, int]) -> str:

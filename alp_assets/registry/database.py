@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from json import JSONDecodeError
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ FILE = "registry.db"
 _WAIT_S = 120
 _LOCK = 0x414C50  # of PostgreSQL's advisory locks, the one that writers of a registry take
 _WRITES = "alp_writes"
-_DAMAGED = ("malformed", "not a database", "file is encrypted")
+_DAMAGED = ("malformed", "not a database", "file is encrypted", "decode to UTF-8")
 
 
 class Database:
@@ -104,8 +105,8 @@ class Database:
 def _damage_told(url: sa.URL) -> Iterator[None]:
     try:
         yield
-    except sa.exc.DatabaseError as error:
-        if not _is_damage(error):
+    except (sa.exc.DatabaseError, JSONDecodeError) as error:
+        if not (_is_damage(error) or isinstance(error, JSONDecodeError)):
             raise
         raise _damaged(url.render_as_string(hide_password=True), error) from error
 

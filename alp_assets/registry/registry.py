@@ -96,7 +96,8 @@ class Registry:
         if self._store.mirrors:
             self._keep(folder, place, version)  # the same for whoever does it: nobody need wait for the upload
         with self._database.writing() as connection:
-            known = connection.execute(sa.select(VERSIONS).where(VERSIONS.c.version == version)).mappings().first()
+            there = connection.execute(sa.select(VERSIONS).where(VERSIONS.c.version == version)).mappings().first()
+            known = rows.proven(there) if there else None
             if known and rows.version_of(known, self._root).section != section:
                 raise RegistryRefused(f"{folder}: this is model {known['name']} of another section.")
             if not self._store.mirrors:
@@ -172,7 +173,7 @@ class Registry:
         where = [VERSIONS.c[name] == value for name, value in wanted.items() if value is not None]
         with self._database.reading() as connection:
             found = connection.execute(rows.in_order(sa.select(VERSIONS).where(*where))).mappings()
-            return [self._listed(row) for row in found]
+            return [self._listed(rows.proven(row)) for row in found]
 
     def versions(self, section: Section) -> list[Version]:
         """All versions of a section, the champion first, then the newest."""
@@ -278,7 +279,7 @@ class Registry:
             raise RegistryRefused(f"{value} is no threshold: give a finite number.")
         with self._database.writing() as connection:
             row = rows.find_row(connection, version)
-            before = rows.thresholds(connection, row["version"])
+            before = rows.sound_thresholds(connection, row["version"])
             saved = rows.add_threshold(connection, row["version"], float(value), note, who)
             was = repr(before[-1].value) if before else ""
             rows.note(connection, row["version"], "threshold", who, was, repr(saved.value), note)
@@ -308,6 +309,11 @@ class Registry:
         with self._database.reading() as connection:
             return rows.latest_labels(connection, customer, package)
 
+    def label_history(self, customer: str) -> list[Label]:
+        """Every label that was given to clips of a customer, the first one first: later ones took their place."""
+        with self._database.reading() as connection:
+            return rows.given_labels(connection, customer)
+
     def _listed(self, row: rows.Row) -> Version:
         """The same where it was never fetched."""
         return rows.version_of(row, self._root) if (self._root / row["folder"]).is_dir() else self._fetched(row)
@@ -336,7 +342,7 @@ class Registry:
         rows.note(connection, version, "imported" if origin else "registered", who, "", state, why)
         rows.add_threshold(connection, version, row["threshold"], "fitted", who)
         if rows.champion_row(connection, section) is None:
-            found = rows.version_of(row, self._root)
+            found = self._version(connection, version)
             self._crown(connection, found, "promoted", who, "the first model of its section")
 
     def _judge(self, connection: sa.Connection, found: Version, rule: PromotionParams, who: str) -> None:

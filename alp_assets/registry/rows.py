@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from alp_assets.registry.checksums import COLUMN, checksum_of, is_sound
 from alp_assets.registry.names import default_name
 from alp_assets.registry.records import (
     Event,
@@ -25,10 +26,22 @@ from schemas.sections import Section
 
 Row = Mapping[Any, Any]
 
+_BACKUP = (
+    "Put a backup of the registry back. Without one: move it away, and run the stages models and scores of each "
+    "package again, which registers their models anew."
+)
+
 
 def now() -> str:
     """The time as the registry writes it."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def proven(row: Row) -> dict[str, Any]:
+    """A row of ``model_versions`` without its checksum; ``RegistryRefused`` when the two do not match."""
+    if not is_sound(row):
+        raise RegistryRefused(_damaged_version(row))
+    return {name: value for name, value in row.items() if name != COLUMN}
 
 
 def version_of(row: Row, root: Path) -> Version:
@@ -55,7 +68,7 @@ def event_of(row: Row) -> Event:
 
 def threshold_of(row: Row) -> ThresholdVersion:
     """A row of ``thresholds``."""
-    return ThresholdVersion(**row)
+    return ThresholdVersion(**{name: value for name, value in row.items() if name != COLUMN})
 
 
 def label_of(row: Row) -> Label:
@@ -79,19 +92,23 @@ def in_order(query: sa.Select[Any]) -> sa.Select[Any]:
 
 
 def find_row(connection: sa.Connection, version: str) -> Row:
-    """The version of an id or a name; ``ModelMissing`` when there is none."""
+    """The version of an id or a name; ``ModelMissing`` when there is none, ``RegistryRefused`` when damaged."""
     wanted = (VERSIONS.c.version == version) | (VERSIONS.c.name == version)
     row = connection.execute(sa.select(VERSIONS).where(wanted)).mappings().first()
     if row is None:
         raise ModelMissing(f"{version}: there is no such model. `alp models list` shows those that there are.")
-    return dict(row)
+    return proven(row)
 
 
 def champion_row(connection: sa.Connection, section: Section) -> Row | None:
     """The champion of a section."""
     query = sa.select(VERSIONS).where(*in_section(section), VERSIONS.c.state == State.CHAMPION.value)
     row = connection.execute(query).mappings().first()
-    return None if row is None else dict(row)
+    if row is not None:
+        return proven(row)
+    for other in connection.execute(sa.select(VERSIONS).where(*in_section(section))).mappings():
+        proven(other)  # what is damaged may be that it is the champion
+    return None
 
 
 def free_name(connection: sa.Connection, name: str, section: Section, engine: str) -> str:
@@ -124,7 +141,8 @@ def champion_before(connection: sa.Connection, section: Section) -> str | None:
 
 def change(connection: sa.Connection, version: str, **values: Any) -> None:
     """Change columns of a version."""
-    connection.execute(VERSIONS.update().where(VERSIONS.c.version == version).values(**values))
+    checksum = checksum_of({**find_row(connection, version), **values})
+    connection.execute(VERSIONS.update().where(VERSIONS.c.version == version).values({**values, COLUMN: checksum}))
 
 
 def note(connection: sa.Connection, version: str, what: str, who: str, before: str, after: str, why: str) -> None:
@@ -134,18 +152,45 @@ def note(connection: sa.Connection, version: str, what: str, who: str, before: s
 
 
 def thresholds(connection: sa.Connection, version: str) -> list[ThresholdVersion]:
-    """The thresholds of a version by number."""
-    query = sa.select(THRESHOLDS).where(THRESHOLDS.c.version == version).order_by(THRESHOLDS.c.number)
-    return [threshold_of(dict(row)) for row in connection.execute(query).mappings()]
+    """The thresholds of a version by number, without damaged ones that are no longer in force.
+
+    Raises:
+        RegistryRefused: the one in force is damaged.
+    """
+    found = _thresholds_of(connection, version)
+    sound = _sound_thresholds(found)
+    if not _has_one_in_force(found, sound):
+        raise RegistryRefused(_damaged_threshold(version))
+    return sound
+
+
+def sound_thresholds(connection: sa.Connection, version: str) -> list[ThresholdVersion]:
+    """Those that are not damaged, for whoever sets another."""
+    return _sound_thresholds(_thresholds_of(connection, version))
+
+
+def damage(connection: sa.Connection) -> Iterator[str]:
+    """What is damaged, in words: the file as SQLite finds it, versions, and thresholds in force."""
+    if connection.dialect.name == "sqlite":
+        said = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
+        if said != "ok":
+            yield f"SQLite finds the file damaged ({said}). {_BACKUP}"
+    yield from (
+        _damaged_version(row) for row in connection.execute(sa.select(VERSIONS)).mappings() if not is_sound(row)
+    )
+    every = connection.execute(sa.select(THRESHOLDS).order_by(THRESHOLDS.c.version)).mappings()
+    for version, rows in itertools.groupby(every, key=lambda row: str(row["version"])):
+        found = list(rows)
+        if not _has_one_in_force(found, _sound_thresholds(found)):
+            yield _damaged_threshold(version)
 
 
 def add_threshold(connection: sa.Connection, version: str, value: float, text: str, who: str) -> ThresholdVersion:
     """Write a threshold with the next number."""
-    query = sa.select(sa.func.max(THRESHOLDS.c.number)).where(THRESHOLDS.c.version == version)
-    last = connection.execute(query).scalar()
+    numbers = [int(row["number"]) for row in _thresholds_of(connection, version)]
     row = {
         "version": version,
-        "number": 0 if last is None else last + 1,
+        "number": max(len(numbers), max(numbers, default=-1) + 1),
         "value": value,
         "note": text,
         "who": who,
@@ -163,6 +208,38 @@ def latest_labels(connection: sa.Connection, customer: str, package: str | None)
     )
     query = sa.select(LABELS).where(LABELS.c.number.in_(latest)).order_by(LABELS.c.number)
     return [label_of(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def given_labels(connection: sa.Connection, customer: str) -> list[Label]:
+    """Every label that was given to a customer's clips, oldest first."""
+    query = sa.select(LABELS).where(LABELS.c.customer == customer).order_by(LABELS.c.number)
+    return [label_of(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def _thresholds_of(connection: sa.Connection, version: str) -> Sequence[Row]:
+    return connection.execute(sa.select(THRESHOLDS).where(THRESHOLDS.c.version == version)).mappings().all()
+
+
+def _sound_thresholds(found: Sequence[Row]) -> list[ThresholdVersion]:
+    return sorted((threshold_of(row) for row in found if is_sound(row)), key=lambda threshold: threshold.number)
+
+
+def _has_one_in_force(found: Sequence[Row], sound: Sequence[ThresholdVersion]) -> bool:
+    """Whether the last of so many thresholds is sound. They are numbered from 0; a damaged number says nothing."""
+    return len(found) <= (sound[-1].number + 1 if sound else 0)
+
+
+def _damaged_version(row: Row) -> str:
+    which = f"{row['name']} ({row['version']})"
+    return f"{which}: what the registry holds of this model is not what was written. {_BACKUP}"
+
+
+def _damaged_threshold(version: str) -> str:
+    return (
+        f"{version}: the threshold in force of this model is not the one that was written. Set it anew with `alp "
+        f"models threshold {version} VALUE`; `alp models history {version}` says what it was set to, and "
+        "threshold.json in the model's folder what was fitted."
+    )
 
 
 def _taken(connection: sa.Connection, name: str) -> bool:

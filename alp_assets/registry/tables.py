@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
-REVISION = "0001"
+from alp_assets.registry.checksums import COLUMN, checksum_of
+
+REVISION = "0002"
 """The latest migration; a database that says so needs none."""
 
 TABLES = sa.MetaData()
+
+
+def _checksum() -> sa.Column[str]:
+    """What a row that is inserted says of its other columns; who updates one updates it too."""
+
+    def default(context: Any) -> str:
+        return checksum_of(context.get_current_parameters())
+
+    return sa.Column(COLUMN, sa.String(16), nullable=True, default=default)
+
 
 VERSIONS = sa.Table(
     "model_versions",
@@ -39,6 +53,7 @@ VERSIONS = sa.Table(
     sa.Column("code_version", sa.Text, nullable=False),
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+    _checksum(),
 )
 
 _CHAMPION = sa.text("state = 'champion'")
@@ -75,6 +90,7 @@ THRESHOLDS = sa.Table(
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("at", sa.Text, nullable=False),
+    _checksum(),
 )
 
 LABELS = sa.Table(

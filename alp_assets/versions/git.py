@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +59,7 @@ class Git:
 
         Other changes in the working tree stay what they are.
         """
-        self._break_stale_lock()
+        self._break_stale_locks()
         self("add", "--all", "--", *paths)
         if self.asked("diff", "--cached", "--quiet", "--", *paths) is None:
             self(*self._identity(), "commit", "--quiet", "--no-verify", "--file=-", "--", *paths, given=message)
@@ -77,11 +78,21 @@ class Git:
         known = self.asked("config", "user.email")
         return () if known else ("-c", "user.name=ALP", "-c", "user.email=alp@localhost")
 
-    def _break_stale_lock(self) -> None:
+    def _break_stale_locks(self) -> None:
         """Remove what a killed git left behind; whoever calls holds ALP's own lock, so nobody commits now."""
-        lock = self.root / ".git" / "index.lock"
-        if lock.is_file() and time.time() - lock.stat().st_mtime > _STALE_LOCK_S:
-            lock.unlink(missing_ok=True)
+        inside = self.root / ".git"
+        for lock in [*inside.glob("*.lock"), *inside.glob("refs/heads/**/*.lock")]:
+            with suppress(FileNotFoundError):
+                if time.time() - lock.stat().st_mtime > _STALE_LOCK_S:
+                    lock.unlink()
+
+    def _trusted(self) -> tuple[str, ...]:
+        """Let git work in a folder of another user, as those of volumes are, where what git keeps is ours."""
+        try:
+            ours = (self.root / ".git").stat().st_uid == os.geteuid()
+        except FileNotFoundError:
+            return ()
+        return ("-c", f"safe.directory={self.root}") if ours else ()
 
     def _run(self, arguments: Sequence[str], given: str | None) -> subprocess.CompletedProcess[str]:
         program = shutil.which("git")
@@ -89,7 +100,7 @@ class Git:
             raise VersionRefused("There is no git on this machine. Install it: git and DVC keep the versions.")
         environment = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
         return subprocess.run(  # noqa: S603 - git itself, and no shell
-            [program, "-C", str(self.root), *_QUIET, *arguments],
+            [program, "-C", str(self.root), *_QUIET, *self._trusted(), *arguments],
             input=given,
             capture_output=True,
             text=True,

@@ -9,6 +9,7 @@ from alp_assets.errors import AlpError, VersionRefused
 from alp_assets.registry.records import Version
 from alp_assets.registry.registry import Registry
 from alp_assets.stages.package import PackageFolder
+from alp_assets.versions.champions import Reign, reigns
 from alp_assets.versions.compare import Change, changes, score_changes
 from alp_assets.versions.contents import Contents, contents_of, flat
 from alp_assets.versions.git import Commit
@@ -44,7 +45,10 @@ class PackageVersion:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a section's models, with the commit that first held it; ``parameters`` as above."""
+    """One version of a section's models, with the commit that first held it; ``parameters`` as above.
+
+    ``reigns`` are the times for which the section scored with it.
+    """
 
     version: str
     name: str
@@ -58,6 +62,7 @@ class ModelVersion:
     figures: dict[str, Any]
     parameters: dict[str, Change]
     changed: dict[str, Change]
+    reigns: list[Reign]
 
 
 def package_history(folder: PackageFolder, most: int) -> list[PackageVersion]:
@@ -91,10 +96,11 @@ def section_history(repository: Repository, section: Section) -> list[ModelVersi
     if not found:
         raise VersionRefused(f"{section}: has no models. `alp models list` shows the sections that have.")
     commits = _first_commits(repository, found)
+    champions = reigns(registry, section)
     told = []
     for number, version in enumerate(found):
         before = found[number - 1] if number else None
-        told.append(_model(registry, version, before, commits.get(version.version)))
+        told.append(_model(registry, version, before, commits.get(version.version), champions))
     return told[::-1]
 
 
@@ -152,7 +158,9 @@ def _first_commits(repository: Repository, versions: list[Version]) -> dict[str,
     return found
 
 
-def _model(registry: Registry, version: Version, before: Version | None, commit: Commit | None) -> ModelVersion:
+def _model(
+    registry: Registry, version: Version, before: Version | None, commit: Commit | None, champions: list[Reign]
+) -> ModelVersion:
     def figures(item: Version) -> dict[str, Any]:
         return {"threshold": registry.threshold(item.version), "normals": item.clips, **item.metrics}
 
@@ -169,4 +177,5 @@ def _model(registry: Registry, version: Version, before: Version | None, commit:
         figures=figures(version),
         parameters=changes(flat(before.parameters), flat(version.parameters)) if before else {},
         changed=changes(figures(before), figures(version)) if before else {},
+        reigns=[reign for reign in champions if reign.version == version.version],
     )

@@ -10,7 +10,7 @@ import fcntl
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,12 +25,11 @@ _OLD_S = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Ticket:
-    """A package that waits. ``ticket`` is new every time; ``push`` says whether it goes to the remote as well."""
+    """A package that waits. ``ticket`` is new every time."""
 
     ticket: str
     customer: str
     package: str
-    push: bool
 
     @property
     def key(self) -> str:
@@ -44,15 +43,11 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a ticket. ``problem`` is empty when all went well; without ``revision`` nobody committed.
-
-    ``taken`` says whether DVC holds the package, also where it could not be pushed.
-    """
+    """What became of a ticket: DVC holds the package, or why not. Without ``revision`` nobody committed."""
 
     taken: bool
     content_hash: str = ""
     models: int = 0
-    pushed: bool = False
     repository: str = ""
     revision: str = ""
     problem: str = ""
@@ -65,9 +60,9 @@ class Queue:
         self.place = data_root / _FOLDER
         self._waiting, self._answers = self.place / "queue", self.place / "answers"
 
-    def enter(self, folder: PackageFolder, *, push: bool) -> Ticket:
+    def enter(self, folder: PackageFolder) -> Ticket:
         """Let a package wait; one that waits already does so once."""
-        ticket = Ticket(uuid.uuid4().hex, folder.customer, folder.package, push)
+        ticket = Ticket(uuid.uuid4().hex, folder.customer, folder.package)
         write_json(self._waiting / f"{ticket.key}.json", asdict(ticket))
         return ticket
 
@@ -115,27 +110,34 @@ class Queue:
                 if time.time() - path.stat().st_mtime > _OLD_S:
                     path.unlink()
 
-    @contextmanager
-    def lock(self, longest_s: float, meanwhile: Callable[[], bool] = lambda: False) -> Iterator[bool]:
-        """Be the only one who versions; yields False as soon as ``meanwhile`` says that it is not needed any more.
+    def lock(
+        self, longest_s: float, meanwhile: Callable[[], bool] = lambda: False
+    ) -> AbstractContextManager[bool]:
+        """Be the only one who versions; see ``locked``."""
+        return locked(self.place / "lock", longest_s, meanwhile)
 
-        Raises:
-            SnapshotFailed: others held it for longer than ``longest_s``.
-        """
-        self.place.mkdir(parents=True, exist_ok=True)
-        end = time.monotonic() + longest_s
-        with (self.place / "lock").open("a") as handle:
-            while not _locked(handle.fileno()):
-                if meanwhile():
-                    yield False
-                    return
-                if time.monotonic() > end:
-                    raise SnapshotFailed(
-                        f"{self.place}: others have been versioning for {longest_s:g} s. What waits is taken with "
-                        "the next package, or by `alp snapshot`."
-                    )
-                time.sleep(_POLL_S)
-            yield True
+
+@contextmanager
+def locked(path: Path, longest_s: float, meanwhile: Callable[[], bool]) -> Iterator[bool]:
+    """Hold a lock; yields False as soon as ``meanwhile`` says that it is not needed any more.
+
+    Raises:
+        SnapshotFailed: others held it for longer than ``longest_s``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + longest_s
+    with path.open("a") as handle:
+        while not _locked(handle.fileno()):
+            if meanwhile():
+                yield False
+                return
+            if time.monotonic() > end:
+                raise SnapshotFailed(
+                    f"{path.parent}: others have been versioning for {longest_s:g} s. What waits is taken with "
+                    "the next package, or by `alp snapshot`."
+                )
+            time.sleep(_POLL_S)
+        yield True
 
 
 def _locked(handle: int) -> bool:

@@ -40,6 +40,11 @@ _IGNORED = f"""\
 /weights/?*
 !/weights/*.dvc
 """
+_DVC_IGNORED = """\
+/config.local
+/tmp
+/cache
+"""
 _UNFINISHED = """\
 # What a stage was writing when it was killed is no result.
 .*.part
@@ -191,12 +196,11 @@ def _set_up(repository: Repository, remote: str) -> None:
 def _set_up_dvc(root: Path, remote: str) -> None:
     from dvc.repo import Repo
 
-    if (root / ".dvc" / "config").is_file():
-        _forget_no_scm(root)
-        repo = Repo(str(root))
-    else:
-        repo = Repo.init(str(root))
-    with repo, repo.config.edit() as config:
+    if not (root / ".dvc" / "config").is_file():
+        Repo.init(str(root), no_scm=True).close()  # DVC's own git refuses folders of other users
+    _forget_no_scm(root)
+    write_bytes(root / ".dvc" / ".gitignore", _DVC_IGNORED.encode())
+    with Repo(str(root), config={"core": {"no_scm": True}}) as repo, repo.config.edit() as config:
         config["core"] |= {"analytics": False, "check_update": False}
         config["cache"].setdefault("type", list(_links(repo)))
         if remote:

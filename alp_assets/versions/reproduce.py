@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,20 +19,31 @@ from alp_assets.encoders.catalog import resolve_encoder
 from alp_assets.errors import VersionRefused
 from alp_assets.params import Params, with_overrides
 from alp_assets.progress import Progress
+from alp_assets.registry.records import Label
 from alp_assets.registry.registry import Registry, content_hash
 from alp_assets.stages.catalog import run_stage
 from alp_assets.stages.package import STAGES, PackageFolder
 from alp_assets.stages.scores import METRICS_FILE, SCORES_FILE
 from alp_assets.stages.summary import Summary
 from alp_assets.version import code_version
+from alp_assets.versions.contents import contents_of
 from alp_assets.versions.queue import Queue
 from alp_assets.versions.repository import Repository, repository_of
-from alp_assets.versions.revisions import Revision, find_revision, outs_at, recorded_model
+from alp_assets.versions.revisions import (
+    Revision,
+    end_of_commit,
+    find_revision,
+    first_commit,
+    moment,
+    outs_at,
+    recorded_model,
+)
 from alp_assets.versions.sameness import SectionResult, compare_scores
 from alp_assets.versions.store import Store, opened
 from schemas.sections import Section
 
 _SCORES = f"scores/{SCORES_FILE}"
+_SCRATCH = "reproduce-"
 _REGISTRY_URL = "ALP_REGISTRY_URL"
 _ENCODERS = ("ast", "alp_conv")
 """What the encoder ``auto`` may have been."""
@@ -68,12 +81,11 @@ def reproduce(
         VersionRefused: the version was not scored, cannot be had, or had parameters that this ALP does not know.
     """
     repository = repository_of(folder.data_root)
-    Queue(folder.data_root).place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=Queue(folder.data_root).place, prefix="reproduce-") as scratch:
+    with _scratch(Queue(folder.data_root).place) as scratch:
         with opened(repository) as store:
-            wanted = find_revision(repository, folder, revision)
+            wanted = first_commit(repository, find_revision(repository, folder, revision))
             past = _Past(store, repository, wanted)
-            again = past.lay_out(Path(scratch))
+            again = past.lay_out(scratch)
         chosen = past.params(params, again.data_root)
         with _own_registry():
             past.bring_labels(again)
@@ -98,7 +110,7 @@ def reproduce(
 
 
 class _Past:
-    """A version with all that its scores came from."""
+    """A version with all that its scores came from, as it was at the commit that first had the version."""
 
     def __init__(self, store: Store, repository: Repository, wanted: Revision) -> None:
         self.store, self.repository, self.wanted = store, repository, wanted
@@ -118,7 +130,8 @@ class _Past:
         figures = self._json("embeddings/summary.json").get("figures", {})
         self.encoders = str(figures.get("encoder", "")).split(", ")
         self.models = self._models_of_others()
-        self.labels = Registry(repository.data_root).labels(wanted.folder.customer)
+        self.scored = contents_of(store, wanted).scores["label"].to_dict()
+        self.labels = Registry(repository.data_root).label_history(wanted.folder.customer)
         self.notes: list[str] = []
 
     @property
@@ -165,12 +178,11 @@ class _Past:
         return found
 
     def bring_labels(self, again: PackageFolder) -> None:
-        """The labels that people had given to the customer's clips."""
-        until = self.wanted.commit.at if self.wanted.commit else ""
+        """The last of the labels that people had given to each of the customer's clips by then."""
         registry = Registry(again.data_root)
-        for item in self.labels:
-            if not until or _earlier(item.at, until):
-                registry.label(item.customer, item.package, item.clip_id, item.label, item.note, item.who)
+        said = {(item.package, item.clip_id): item for item in self.labels if self._counted(item)}
+        for item in said.values():
+            registry.label(item.customer, item.package, item.clip_id, item.label, item.note, item.who)
 
     def bring_models(self, again: PackageFolder) -> None:
         """The models of other packages that sections were scored with."""
@@ -193,6 +205,13 @@ class _Past:
             before = fitted if fitted is not None else (known.threshold if known else None)
             if known and before != entry["threshold"]:
                 registry.save_threshold(version, entry["threshold"], "as it was set then", "alp")
+
+    def _counted(self, item: Label) -> bool:
+        """Whether a label had been given by then. Of the package's own clips the scores tell which they had."""
+        if self.wanted.commit and moment(item.at) >= end_of_commit(self.wanted.commit):
+            return False
+        own = item.package == self.wanted.folder.package
+        return not own or self.scored.get(item.clip_id, item.label) == item.label
 
     def _entries(self) -> list[dict[str, Any]]:
         return [entry for entry in self.metrics["sections"] if entry["state"] == "scored"]
@@ -224,6 +243,20 @@ def _model_place(data_root: Path, section: Section, version: str) -> Path:
 
 
 @contextmanager
+def _scratch(place: Path) -> Iterator[Path]:
+    """A folder that goes with the block. What killed processes left goes too, unless another one is at work."""
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "reproducing").open("a+") as handle:
+        with suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for leftover in place.glob(f"{_SCRATCH}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+        fcntl.flock(handle, fcntl.LOCK_SH)  # held together with the others, and over when the process is
+        with tempfile.TemporaryDirectory(dir=place, prefix=_SCRATCH) as scratch:
+            yield Path(scratch)
+
+
+@contextmanager
 def _own_registry() -> Iterator[None]:
     """Keep what is registered in the scratch folder, also where a database holds the registry."""
     chosen = os.environ.pop(_REGISTRY_URL, None)
@@ -232,9 +265,3 @@ def _own_registry() -> Iterator[None]:
     finally:
         if chosen is not None:
             os.environ[_REGISTRY_URL] = chosen
-
-
-def _earlier(first: str, second: str) -> bool:
-    from datetime import datetime
-
-    return datetime.fromisoformat(first) <= datetime.fromisoformat(second)

@@ -13,9 +13,10 @@ from alp_assets.registry.records import ModelMissing, State
 from alp_assets.registry.registry import Registry
 from alp_assets.stages.models import package_sections
 from alp_assets.stages.package import PackageFolder
+from alp_assets.versions.copying import commit_copied
 from alp_assets.versions.queue import Queue
 from alp_assets.versions.repository import Repository, repository_of
-from alp_assets.versions.revisions import Revision, find_revision, recorded_model, working_tree
+from alp_assets.versions.revisions import Revision, committed, find_revision, recorded_model, working_tree
 from alp_assets.versions.store import Store, opened
 from schemas.sections import Section
 
@@ -49,12 +50,15 @@ def restore(folder: PackageFolder, revision: str, params: Params, *, force: bool
     with Queue(folder.data_root).lock(params.versioned.wait_s), folder.lock(), opened(repository) as store:
         wanted = find_revision(repository, folder, revision)
         changed = folder.path.is_dir() is False or _present(store, folder, wanted) != wanted.outs
+        if not force:
+            _refuse_uncommitted(repository, folder, wanted)
         if changed:
             if not force:
                 refuse_unversioned(store, repository, folder)
             _replace(store, folder, wanted)
         commit = _record(repository, folder, wanted)
         notes = _models(store, repository, folder)
+    notes += commit_copied(repository, folder, params.versioned) if commit else []
     return Restored(wanted.name, wanted.commit.at if wanted.commit else "", changed, commit, notes)
 
 
@@ -71,6 +75,18 @@ def refuse_unversioned(store: Store, repository: Repository, folder: PackageFold
         )
 
 
+def _refuse_uncommitted(repository: Repository, folder: PackageFolder, wanted: Revision) -> None:
+    """``VersionRefused`` when the ``.dvc`` file alone knows the latest version, and would know it no more."""
+    last = working_tree(repository, folder).outs
+    if repository.own or "" not in last or last == wanted.outs:
+        return
+    if all(item.outs != last for item in committed(repository, folder)):
+        raise VersionRefused(
+            f"{folder.customer}/{folder.package}: its latest version is not committed, and would be lost. Commit "
+            f"{folder.package}.dvc first, or add --force."
+        )
+
+
 def restore_models(data_root: Path, section: Section) -> list[str]:
     """Bring back the files of a section's model versions that are gone or changed; what was done, in words."""
     repository = repository_of(data_root)
@@ -78,7 +94,7 @@ def restore_models(data_root: Path, section: Section) -> list[str]:
     if not versions:
         raise VersionRefused(f"{section}: has no models. `alp models list` shows the sections that have.")
     with opened(repository) as store:
-        told = [_bring_model(store, repository, item.folder, item.version) for item in versions]
+        told = [bring_model(store, repository, item.folder, item.version) for item in versions]
     return [f"{item.name} ({item.state}): {text}" for item, text in zip(versions, told, strict=True)]
 
 
@@ -137,11 +153,11 @@ def _models(store: Store, repository: Repository, folder: PackageFolder) -> list
         if known.state is not State.CHAMPION:
             text += f"; it goes on scoring with {champion.name}" if champion else "; it has no champion"
             text += f". `alp models promote {known.name}` puts the restored one in force"
-        notes.append(f"{text}. {_bring_model(store, repository, known.folder, version)}")
+        notes.append(f"{text}. {bring_model(store, repository, known.folder, version)}")
     return notes
 
 
-def _bring_model(store: Store, repository: Repository, place: Path, version: str) -> str:
+def bring_model(store: Store, repository: Repository, place: Path, version: str) -> str:
     """See that a model version's files are there."""
     if place.is_dir() and content_hash(place) == version:
         return "Its files are whole."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from alp_assets.versions.git import Commit
 from alp_assets.versions.repository import Repository, default_data_root
 
 LOCK = "dvc.lock"
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?")
+_MOMENT = re.compile(
+    r"\d{4}-\d{2}-\d{2}"
+    r"(?P<minute>[T ]\d{2}:\d{2}(?P<second>:\d{2}(?P<part>\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?"
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Revision:
 
 def split_name(text: str) -> tuple[str, str]:
     """``customer/package@REV`` in two; without a revision that is empty."""
-    name, _, revision = text.rpartition("@") if "@" in text else (text, "", "")
+    name, _, revision = text.partition("@")
     return name, revision
 
 
@@ -63,6 +65,15 @@ def committed(repository: Repository, folder: PackageFolder) -> list[Revision]:
         else:
             found.append(Revision(folder, commit, outs))
     return [revision for revision in found if revision.outs]
+
+
+def first_commit(repository: Repository, version: Revision) -> Revision:
+    """The same version at the commit that first had it: later commits, and restored versions, hold it too."""
+    upto = [version.commit.commit] if version.commit else []
+    for commit in reversed(repository.git.log(*upto, "--", *_paths(repository, version.folder))):
+        if outs_at(repository, version.folder, commit.commit) == version.outs:
+            return replace(version, commit=commit)
+    return version
 
 
 def working_tree(repository: Repository, folder: PackageFolder) -> Revision:
@@ -126,6 +137,25 @@ def find_revision(repository: Repository, folder: PackageFolder, text: str) -> R
     return Revision(folder, commit, outs)
 
 
+def end_of_revision(repository: Repository, text: str) -> datetime:
+    """The moment before which lies what belongs to a day, a time or a commit.
+
+    Raises:
+        VersionRefused: there is no such moment, and git knows no such revision.
+    """
+    return _end_of_time(text) or end_of_commit(_commit_named(repository, text))
+
+
+def end_of_commit(commit: Commit) -> datetime:
+    """The end of the second in which a commit was made: git tells no more."""
+    return moment(commit.at) + timedelta(seconds=1)
+
+
+def moment(at: str) -> datetime:
+    """A moment in ISO 8601, as clocks here show it where it names no zone."""
+    return datetime.fromisoformat(at).astimezone()
+
+
 def _unknown(repository: Repository, folder: PackageFolder, versions: list[Revision]) -> str:
     if versions:
         listed = ", ".join(f"{item.name} ({item.commit.at[:10]})" for item in versions[:8] if item.commit)
@@ -137,30 +167,41 @@ def _unknown(repository: Repository, folder: PackageFolder, versions: list[Revis
 
 
 def _commit_of(repository: Repository, folder: PackageFolder, text: str) -> Commit:
+    end = _end_of_time(text)
+    if end is None:
+        return _commit_named(repository, text)
+    for commit in repository.git.log("--", *_paths(repository, folder)):
+        if moment(commit.at) < end:
+            return commit
+    raise VersionRefused(f"{folder.customer}/{folder.package}: was not versioned yet on {text}.")
+
+
+def _commit_named(repository: Repository, text: str) -> Commit:
     git = repository.git
-    if _DAY.fullmatch(text) or _TIME.fullmatch(text):
-        return _commit_on(repository, folder, text)
     name = git.asked("rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
     if name is None:
         raise VersionRefused(
-            f"{folder.customer}/{folder.package}@{text}: there is no revision {text!r} in {repository.root}. Give "
-            "one that `alp history` shows, or a day such as 2026-03-31."
+            f"{repository.root}: there is no revision {text!r}. Give one that `alp history` shows, or a day such "
+            "as 2026-03-31."
         )
     return git.log("-1", name.strip())[0]
 
 
-def _commit_on(repository: Repository, folder: PackageFolder, text: str) -> Commit:
-    """The last commit of a package until a moment, or until the end of a day."""
+def _end_of_time(text: str) -> datetime | None:
+    """The end of the day, minute or second that a text names, here where it names no zone; else nothing."""
+    named = _MOMENT.fullmatch(text)
+    if named is None:
+        return None
+    if named["part"]:
+        length = timedelta(microseconds=1)
+    elif named["second"]:
+        length = timedelta(seconds=1)
+    else:
+        length = timedelta(minutes=1) if named["minute"] else timedelta(days=1)
     try:
-        moment = datetime.fromisoformat(f"{text}T23:59:59" if _DAY.fullmatch(text) else text).astimezone()
-    except ValueError as error:
-        raise VersionRefused(
-            f"{folder.customer}/{folder.package}@{text}: there is no such day or time."
-        ) from error
-    for commit in repository.git.log("--", *_paths(repository, folder)):
-        if datetime.fromisoformat(commit.at) <= moment:
-            return commit
-    raise VersionRefused(f"{folder.customer}/{folder.package}: was not versioned yet on {text}.")
+        return (datetime.fromisoformat(text) + length).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise VersionRefused(f"{text}: there is no such day or time.") from error
 
 
 def _paths(repository: Repository, folder: PackageFolder) -> list[str]:

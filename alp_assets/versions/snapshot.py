@@ -7,22 +7,21 @@ people.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from alp_assets.errors import AlpError, SnapshotFailed
-from alp_assets.params import PROJECT, Params, VersionParams
+from alp_assets.params import PROJECT, Params
 from alp_assets.stages.package import STAGES, PackageFolder
+from alp_assets.versions.copying import Copied, copy_out, to_be_copied
 from alp_assets.versions.messages import message_of
+from alp_assets.versions.patience import patiently
 from alp_assets.versions.queue import Answer, Queue, Ticket
 from alp_assets.versions.repository import PARAMS, Repository, default_data_root, make_repository
 from alp_assets.versions.revisions import recorded_hash, working_tree
 from alp_assets.versions.store import Store, opened
 from alp_assets.versions.unpushed import Unpushed
-
-_FIRST_WAIT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,12 @@ class Snapshot:
 
 
 def snapshot(folder: PackageFolder, params: Params) -> Snapshot:
-    """Version a package folder and the model versions that came from it, and all others that wait.
+    """Version a package folder and the model versions that came from it, and all others that wait, and copy them.
 
     A package that ``dvc.yaml`` works through is committed as its outputs, so that ``dvc status`` stays
     clean; every other package gets a ``.dvc`` file of its own. A data root that lies in no DVC
     repository becomes one. What fails is tried again for a while; a package that could be versioned but not
-    pushed is pushed with the next one.
+    copied to the remotes is copied with the next one.
 
     Raises:
         SnapshotFailed: the package could not be versioned; the text says why.
@@ -54,21 +53,23 @@ def snapshot(folder: PackageFolder, params: Params) -> Snapshot:
     _refuse_missing(folder)
     queue = Queue(folder.data_root)
     try:
-        ticket = queue.enter(folder, push=params.versioned.push)
-        answer = _answer(queue, ticket, folder.data_root, params)
+        answer = _answer(queue, queue.enter(folder), folder.data_root, params)
     except SnapshotFailed:
         raise
     except Exception as error:  # a full disk, git, DVC: none may undo the detection
         raise _failed(folder, error) from error
     if not answer.taken:
         raise SnapshotFailed(answer.problem)
+    copied = Copied()
+    if params.versioned.push:
+        copied = copy_out(Repository(Path(answer.repository), folder.data_root.resolve()), params.versioned)
     return Snapshot(
         answer.content_hash,
         answer.models,
-        answer.pushed,
+        copied.stored,
         Path(answer.repository),
         answer.revision,
-        answer.problem,
+        copied.problem,
     )
 
 
@@ -76,7 +77,8 @@ def snapshot(folder: PackageFolder, params: Params) -> Snapshot:
 class Taken:
     """What became of each package that was asked for or waited.
 
-    ``copied`` are the packages versioned before that only now came to the remote; ``problem`` says what could not.
+    ``copied`` are the packages that came to the remotes, also those versioned before; ``problem`` says what could
+    not.
     """
 
     packages: dict[str, Answer]
@@ -93,18 +95,19 @@ def snapshot_all(data_root: Path, folders: Iterable[PackageFolder], params: Para
     queue = Queue(data_root)
     for folder in folders:
         _refuse_missing(folder)
-        queue.enter(folder, push=params.versioned.push)
+        queue.enter(folder)
     with queue.lock(params.versioned.wait_s):
-        repository, unpushed = make_repository(data_root), Unpushed(queue.place)
-        tickets, before = queue.waiting(), unpushed.names()
-        answers = _take(tickets, repository, queue, params)
+        repository, tickets = make_repository(data_root), queue.waiting()
+        answers = _take(tickets, repository, params)
         for ticket in tickets:
             if answers[ticket.key].taken:
                 queue.leave(ticket, answers[ticket.key])
-        problem = "" if tickets else _push(repository, unpushed, params.versioned)
-        copied = sorted({*before} - {*unpushed.names()} - answers.keys())
-    problem = problem or next((item.problem for item in answers.values() if item.taken), "")
-    return Taken(answers, copied, problem)
+    if not params.versioned.push:
+        return Taken(answers, [], "")
+    unpushed = Unpushed(repository.data_root)
+    before = unpushed.names()
+    copied = copy_out(repository, params.versioned, wait_s=params.versioned.wait_s)
+    return Taken(answers, sorted(before - unpushed.names()), copied.problem)
 
 
 def _refuse_missing(folder: PackageFolder) -> None:
@@ -125,7 +128,7 @@ def _answer(queue: Queue, ticket: Ticket, data_root: Path, params: Params) -> An
         if not ours or answered():
             return answers[0]
         others = [item for item in queue.waiting() if item.key != ticket.key]
-        found = _take([ticket, *others], make_repository(data_root), queue, params)
+        found = _take([ticket, *others], make_repository(data_root), params)
         for item in (ticket, *others):
             if found[item.key].taken:  # who waits for another tries again himself
                 queue.leave(item, found[item.key])
@@ -134,43 +137,25 @@ def _answer(queue: Queue, ticket: Ticket, data_root: Path, params: Params) -> An
         return found[ticket.key]
 
 
-def _take(tickets: list[Ticket], repository: Repository, queue: Queue, params: Params) -> dict[str, Answer]:
-    """Version packages, the first with patience, and push them."""
+def _take(tickets: list[Ticket], repository: Repository, params: Params) -> dict[str, Answer]:
+    """Version packages, the first with patience, and let them wait for the remotes."""
     answers: dict[str, Answer] = {}
-    remotes: list[str] = []
 
     def take() -> None:
         left = [item for item in tickets[:1] if item.key in answers] or tickets
         with opened(repository) as store:
-            remotes.append(store.remote)
             for ticket in left:
                 answers[ticket.key] = _one(store, repository, ticket, params)
         if left and not answers[left[0].key].taken:
             raise SnapshotFailed(answers[left[0].key].problem)
 
     try:
-        _patiently(take, params.versioned)
+        patiently(take, params.versioned.tries)
     except Exception as error:  # those that were come to have a problem of their own
         for ticket in tickets:
             problem = str(_failed(ticket.folder(repository.data_root), error))
             answers.setdefault(ticket.key, Answer(taken=False, problem=problem))
-    if params.versioned.push and (any(remotes) or _git_remotes(repository)):
-        taken = [item for item in tickets if item.push and answers[item.key].taken]
-        pushed, problem = _pushed(taken, repository, queue, params, stored=any(remotes))
-        answers |= {item.key: replace(answers[item.key], pushed=pushed, problem=problem) for item in taken}
     return answers
-
-
-def _pushed(
-    taken: list[Ticket], repository: Repository, queue: Queue, params: Params, *, stored: bool
-) -> tuple[bool, str]:
-    """Push packages that were taken; whether DVC's remote has them, and what went wrong."""
-    unpushed = Unpushed(queue.place)
-    if stored:
-        for ticket in taken:
-            unpushed.add(ticket.key, _hashes(repository, ticket.folder(repository.data_root)))
-    problem = _push(repository, unpushed, params.versioned)
-    return stored and not problem, problem
 
 
 def _one(store: Store, repository: Repository, ticket: Ticket, params: Params) -> Answer:
@@ -199,7 +184,9 @@ def _keep(store: Store, repository: Repository, folder: PackageFolder, params: P
         more = [repository.root / PARAMS, *repository.root.glob("weights/*.dvc")]
         names = [repository.inside(path) for path in [*kept, *more] if path.is_file()]
         revision = repository.git.committed(names, message_of(folder, content_hash, models))
-    return Answer(True, content_hash, len(models), False, str(repository.root), revision)
+    if to_be_copied(store, repository):
+        Unpushed(repository.data_root).add(folder.key, _hashes(repository, folder))
+    return Answer(True, content_hash, len(models), str(repository.root), revision)
 
 
 def _hashes(repository: Repository, folder: PackageFolder) -> list[str]:
@@ -217,36 +204,6 @@ def _models(folder: PackageFolder) -> list[Path]:
     return [path for path in package_versions(folder) if path.is_dir()]
 
 
-def _push(repository: Repository, unpushed: Unpushed, params: VersionParams) -> str:
-    """Push what waits for it; what went wrong, or nothing."""
-
-    def push() -> None:
-        with opened(repository) as store:
-            if store.remote:
-                unpushed.push(store)
-
-    try:
-        _patiently(push, params)
-        _patiently(lambda: _push_history(repository), params)
-    except Exception as error:  # each kind of remote raises errors of its own
-        return (
-            f"Versioned here, but not copied to the remote: {error}. It is tried again with the next package, or "
-            "by `alp snapshot`."
-        )
-    return ""
-
-
-def _push_history(repository: Repository) -> None:
-    """Push the commits of a data root that has a git remote."""
-    if names := _git_remotes(repository):
-        repository.git("push", "--quiet", "origin" if "origin" in names else names[0], "HEAD")
-
-
-def _git_remotes(repository: Repository) -> list[str]:
-    """The git remotes that ALP pushes to: those of a data root alone."""
-    return repository.git("remote").split() if repository.own else []
-
-
 def _pipeline_stages(folder: PackageFolder, params: Params, repository: Repository) -> list[str]:
     """The stages of ``dvc.yaml`` that make this package, or none."""
     if repository.root != PROJECT or not default_data_root(folder.data_root):
@@ -255,18 +212,6 @@ def _pipeline_stages(folder: PackageFolder, params: Params, repository: Reposito
         if (reference.customer, reference.package) == (folder.customer, folder.package):
             return [f"{stage}@{name}" for stage in STAGES]
     return []
-
-
-def _patiently(work: Callable[[], None], params: VersionParams) -> None:
-    """Do work that may fail for a while: other processes hold DVC's lock, a network is away."""
-    for attempt in range(params.tries):
-        try:
-            work()
-            return
-        except Exception:  # whatever it was, it is raised when patience is at its end
-            if attempt == params.tries - 1:
-                raise
-            time.sleep(_FIRST_WAIT_S * 2**attempt)
 
 
 def _failed(folder: PackageFolder, error: Exception) -> SnapshotFailed:

@@ -6,6 +6,7 @@ versions each have a folder of their own, so that is left out: the thousandth pa
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,6 +22,8 @@ from alp_assets.versions.repository import Repository
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
+_NAMED = 5
+
 FOLDER_MARK = ".dir"
 """The end of a folder's hash."""
 
@@ -35,6 +38,11 @@ class Store:
     def remote(self) -> str:
         """The name of the default remote, or empty."""
         return str(self._repo.config.get("core", {}).get("remote") or "")
+
+    @property
+    def address(self) -> str:
+        """Where the default remote is, or empty."""
+        return str((self._repo.config.get("remote", {}).get(self.remote) or {}).get("url") or "")
 
     def keep(self, path: Path) -> str:
         """Take a folder into the cache and write its ``.dvc`` file; its hash."""
@@ -74,7 +82,7 @@ class Store:
 
     def files(self, outs: Mapping[str, str]) -> dict[str, str]:
         """Hash of every file by its path, of folders by theirs (empty for the top); fetched where not at hand."""
-        self.fetch(outs.values())
+        self._sound({value: place or "the list of its files" for place, value in outs.items()})
         found = {}
         for place, value in outs.items():
             for name, file in self._listed(value):
@@ -83,12 +91,12 @@ class Store:
 
     def read(self, value: str) -> bytes:
         """The bytes of a file, fetched where not at hand."""
-        self.fetch([value])
+        self._sound({value: "a file"})
         return Path(self._path(value)).read_bytes()
 
     def link(self, value: str, path: Path) -> None:
         """Put a file of the cache at a path, linked where that can be; it is not to be changed there."""
-        self.fetch([value])
+        self._sound({value: path.name})
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(self._path(value), path)
@@ -96,12 +104,17 @@ class Store:
             shutil.copyfile(self._path(value), path)
 
     def checkout(self, value: str, place: Path) -> None:
-        """Fill an empty folder with what a folder's hash stands for; linked to the cache where that can be."""
+        """Fill an empty folder with what a folder's hash stands for; linked to the cache where that can be.
+
+        Raises:
+            VersionRefused: a file cannot be had as it was kept; it is named.
+        """
         from dvc.fs import localfs
         from dvc_data.hashfile import load
         from dvc_data.hashfile.checkout import checkout
 
-        self.fetch(self.closure([value]))
+        self._sound({value: "the list of its files"})
+        self._sound({file: name for name, file in self._listed(value)})
         cache = self._repo.cache.local
         checkout(str(place), localfs, load(cache, _info(value)), cache, force=True, quiet=True)
 
@@ -137,11 +150,44 @@ class Store:
                 "`alp gc --keep-days` may have removed them."
             )
 
-    def push(self, values: Iterable[str]) -> None:
-        """Copy to the remote what it does not hold, folders with all that is in them."""
-        result = self._repo.cloud.push([_info(value) for value in self.closure(values)])
+    def _sound(self, objects: Mapping[str, str]) -> None:
+        """Have objects here as they were kept, with what each is called; one that was changed is fetched again."""
+        self.fetch(objects)
+        damaged = self._damaged(objects)
+        if damaged and self.remote:
+            for value in damaged:
+                Path(self._path(value)).unlink()
+            self.fetch(damaged)
+            damaged = self._damaged(damaged)
+        if damaged:
+            named = ", ".join(sorted(objects[value] for value in damaged)[:_NAMED])
+            where = (
+                f"DVC's cache and the remote {self.remote}"
+                if self.remote
+                else "DVC's cache, and there is no remote"
+            )
+            raise VersionRefused(
+                f"{len(damaged)} objects of this version are damaged in {where}: {named}. Put them back from a "
+                "backup, or run the package's stages again."
+            )
+
+    def _damaged(self, values: Iterable[str]) -> set[str]:
+        """What the cache holds with other bytes than its hash says; links share them with the data root."""
+        return {value for value in values if _md5(Path(self._path(value))) != value.removesuffix(FOLDER_MARK)}
+
+    def push(self, values: Iterable[str]) -> set[str]:
+        """Copy to the remote what it does not hold, folders with all that is in them; what neither side holds.
+
+        A folder of which a file is not at hand is left out, for the remote would be taken to have all of it.
+        """
+        chosen = set(values)
+        here = self.closure(chosen - self.missing(chosen))
+        gone = self.missing(here | chosen)
+        torn = {value for value in here if gone and gone.intersection(file for _, file in self._listed(value))}
+        result = self._repo.cloud.push([_info(value) for value in here - gone - torn])
         if result.failed:
             raise VersionRefused(f"{len(result.failed)} files could not be copied to the remote {self.remote}.")
+        return gone.difference(self._odb(remote=True).oids_exist(gone)) if gone else gone
 
     def sizes(self, *, remote: bool = False) -> dict[str, int]:
         """Bytes of every object in the cache, or in the remote."""
@@ -207,6 +253,11 @@ def _listing(odb: Any) -> Iterator[tuple[str, int]]:
     elif odb.fs.exists(odb.path):
         for path, entry in odb.fs.fs.find(odb.path, detail=True).items():
             yield path, int(entry.get("size") or 0)
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _info(value: str) -> Any:

@@ -1,40 +1,57 @@
-"""What was versioned and is not in the remote yet."""
+"""What was versioned and is not in the remotes yet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import uuid
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from alp_assets.files import read_json, write_json
-from alp_assets.versions.store import Store
+from alp_assets.files import read_json, write_bytes, write_json
+
+HISTORY = "history"
+"""Stands for all versions, which a new remote has none of."""
 
 
 class Unpushed:
-    """The hashes that wait for the remote, by package. Only who holds the lock of the versions may use it."""
+    """The hashes that wait for the remotes, by package; a commit alone waits without any. Any process may add."""
 
-    def __init__(self, place: Path) -> None:
-        self._place = place / "unpushed"
+    def __init__(self, data_root: Path) -> None:
+        self._place = data_root / "versions" / "unpushed"
 
-    def add(self, key: str, hashes: Iterable[str]) -> None:
-        """Let a package's folders wait."""
-        path = self._place / f"{key}.json"
-        write_json(path, sorted({*_read(path), *hashes}))
+    def add(self, key: str, hashes: Iterable[str] = ()) -> None:
+        """Let a package's folders wait, or its commit."""
+        write_json(self._place / f"{key}.{uuid.uuid4().hex}.json", sorted({*hashes}))
 
-    def names(self) -> list[str]:
+    def names(self) -> set[str]:
         """The packages that wait."""
-        return sorted(path.stem for path in self._waiting())
+        return {path.name.partition(".")[0] for path in self._paths()}
 
-    def push(self, store: Store) -> None:
-        """Push all that waits; what fails goes on waiting. What the cache has lost since cannot be pushed."""
-        waiting = {path: _read(path) for path in self._waiting()}
-        hashes = {value for values in waiting.values() for value in values}
-        if hashes:
-            store.push(hashes - store.missing(hashes))
-        for path in waiting:
-            path.unlink()
+    def waiting(self) -> dict[Path, list[str]]:
+        """All that waits, by the file that says so."""
+        return {path: _read(path) for path in self._paths()}
 
-    def _waiting(self) -> list[Path]:
+    def done(self, copied: Mapping[Path, object]) -> None:
+        """What waited is in the remotes."""
+        for path in copied:
+            path.unlink(missing_ok=True)
+
+    def knows(self, address: str) -> bool:
+        """Whether this is the remote that everything was copied to, or waits for."""
+        mark = self._place / "remote"
+        return mark.is_file() and mark.read_text(encoding="utf-8") == _fingerprint(address)
+
+    def know(self, address: str) -> None:
+        """Everything was copied to this remote, or waits for it."""
+        write_bytes(self._place / "remote", _fingerprint(address).encode())
+
+    def _paths(self) -> list[Path]:
         return list(self._place.glob("[!.]*.json"))
+
+
+def _fingerprint(address: str) -> str:
+    """An address may hold a password."""
+    return hashlib.sha256(address.encode()).hexdigest()
 
 
 def _read(path: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from alp_assets.versions.repository import Repository
 from alp_assets.versions.revisions import LOCK
 from alp_assets.versions.store import FOLDER_MARK, Store, opened
 
+_DAY_S = 86_400
 _HASH = re.compile(r"\bmd5: ([0-9a-f]{32}(?:\.dir)?)\b")
 
 
@@ -51,29 +53,36 @@ def remove_unused(repository: Repository, params: Params, *, keep_days: int | No
         return found
 
 
+def needed(repository: Repository) -> set[str]:
+    """The hashes that the working tree or any commit names, without the files in their folders."""
+    return _in_commits(repository.git, _commits(repository.git, None)) | _in_working_tree(repository)
+
+
 def _look(store: Store, repository: Repository, keep_days: int | None, remote: bool) -> Unused:
     commits = _commits(repository.git, keep_days)
-    needed = _in_commits(repository.git, commits) | _in_working_tree(repository)
+    named = _in_commits(repository.git, commits) | _in_working_tree(repository)
     cache = store.sizes()
     there = store.sizes(remote=True) if remote and store.remote else {}
-    needed |= _inside(store, needed, cache, there)
+    kept = named | _inside(store, named, cache, there)
     return Unused(
-        cache={value: size for value, size in cache.items() if value not in needed},
-        remote={value: size for value, size in there.items() if value not in needed},
+        cache={value: size for value, size in cache.items() if value not in kept},
+        remote={value: size for value, size in there.items() if value not in kept},
         commits=len(commits),
-        needed_bytes=sum(size for value, size in cache.items() if value in needed),
+        needed_bytes=sum(size for value, size in cache.items() if value in kept),
     )
 
 
 def _commits(git: Git, keep_days: int | None) -> list[str]:
     """The commits whose versions are kept, on all branches, tags and DVC's experiments."""
+    # not --since, which looks no further than the first commit that is older: clocks are put back
+    listed = [line.split() for line in git("rev-list", "--all", "HEAD", "--parents", "--timestamp").splitlines()]
     if keep_days is None:
-        return git("rev-list", "--all", "HEAD").split()
-    limit = f"{keep_days} days ago"
-    recent = git("rev-list", "--all", "HEAD", f"--since={limit}").split()
-    then = git("rev-list", "-1", "--all", "HEAD", f"--before={limit}").split()
+        return [commit for _, commit, *_ in listed]
+    limit = time.time() - keep_days * _DAY_S
+    recent = [(commit, parents) for at, commit, *parents in listed if int(at) >= limit]
+    then = [parent for _, parents in recent for parent in parents]  # what was in force until a recent commit
     tips = git("for-each-ref", "--format=%(objectname)").split()
-    return list(dict.fromkeys([*recent, *then, *tips, git("rev-parse", "HEAD").strip()]))
+    return list(dict.fromkeys([*(commit for commit, _ in recent), *then, *tips, git("rev-parse", "HEAD").strip()]))
 
 
 def _in_commits(git: Git, commits: Iterable[str]) -> set[str]:

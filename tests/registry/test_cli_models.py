@@ -63,6 +63,15 @@ def test_show_tells_what_is_known(alp, models):
         alp("models", "show", "fan_v9")
 
 
+def test_a_threshold_is_set_with_who_and_why(alp, models):
+    assert "fan_v1 of acme/fan/1호기 rings above -0.5 from now on" in alp("models", "threshold", "fan_v1", "-0.5")
+    saved = alp("models", "threshold", "fan_v1", "1.5", "--who", "lee", "--why", "quieter", "--json")
+    assert (saved["value"], saved["number"], saved["who"], saved["note"]) == (1.5, 2, "lee", "quieter")
+    assert models.threshold(models.get("fan_v1").version) == 1.5
+    with pytest.raises(AlpError, match="give a finite number"):
+        alp("models", "threshold", "fan_v1", "nan")
+
+
 def test_compare_shows_figures_and_the_parameters_that_differ(alp, models):
     found = alp("models", "compare", "fan_v1", "fan_v2", "--json")
     assert [item["calibration alarms_per_day"] for item in found["models"]] == [1.0, 0.5]

@@ -329,7 +329,7 @@ def test_thresholds_are_numbered_and_the_last_is_in_force(registry, fitted):
         registry.save_threshold("nothing", 1.0, "", "jin")
 
 
-def test_the_last_label_of_a_clip_counts(registry):
+def test_the_last_label_of_a_clip_counts_and_earlier_ones_are_kept(registry):
     registry.label("acme", "january", "a", "normal", "a cart passed", "jin")
     registry.label("acme", "february", "a", "anomaly", "", "jin")
     registry.label("acme", "january", "a", "anomaly", "it was the bearing", "lee")
@@ -340,5 +340,6 @@ def test_the_last_label_of_a_clip_counts(registry):
     ]
     assert [item.note for item in registry.labels("acme", "january")] == ["it was the bearing"]
     assert registry.labels("nobody") == []
+    assert [item.label for item in registry.label_history("acme")] == ["normal", "anomaly", "anomaly"]
     with pytest.raises(RegistryRefused, match="normal or anomaly"):
         registry.label("acme", "january", "a", "broken", "", "jin")

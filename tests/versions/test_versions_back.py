@@ -1,12 +1,17 @@
 """Bringing versions back, giving packages up, and removing what no version needs."""
 
 import shutil
+import subprocess
+import sys
 
 import dagster as dg
 import pytest
+from typer.testing import CliRunner
 
 from alp_assets.assets.events import forget_package, prune
+from alp_assets.assets.instance import open_instance
 from alp_assets.assets.workplace import packages
+from alp_assets.cli import app
 from alp_assets.errors import PackageBusy, VersionRefused
 from alp_assets.home import dagster_home
 from alp_assets.registry.records import State
@@ -63,6 +68,60 @@ def test_results_that_no_version_holds_are_not_overwritten(twice, quick):
     assert (twice.stage("scores") / "note.txt").is_file()
     assert restore(twice, "HEAD~1", quick, force=True).changed
     assert not (twice.stage("scores") / "note.txt").exists()
+
+
+def test_a_version_that_nobody_committed_is_not_overwritten(done, quick, tmp_path):
+    def run(*command):
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    somebody = ("-c", "user.name=x", "-c", "user.email=x@localhost")
+    run("git", "init", "--quiet")
+    run(sys.executable, "-m", "dvc", "init", "--quiet")
+    snapshot(done, quick)
+    run("git", "add", "--force", "data/packages/acme/first.dvc")
+    run("git", *somebody, "commit", "--quiet", "-m", "first version")
+    with done.publish("report") as part:
+        (part / "report.html").write_text("new")
+    snapshot(done, quick)
+    latest = tree(done.path)
+    with pytest.raises(VersionRefused, match=r"not committed.*Commit first\.dvc first"):
+        restore(done, "HEAD", quick)
+    shutil.rmtree(done.path)
+    assert restore(done, "", quick).changed
+    assert tree(done.path) == latest
+    run("git", *somebody, "commit", "--quiet", "--all", "-m", "second version")
+    assert restore(done, "HEAD~1", quick).changed
+
+
+def test_bytes_that_changed_in_place_are_fetched_again_or_refused(done, quick, tmp_path):
+    scores = done.stage("scores") / "scores.csv"
+    good = scores.read_bytes()
+    make_repository(done.data_root, str(tmp_path / "store"))
+    assert snapshot(done, quick).pushed
+    scores.chmod(0o644)
+    with scores.open("r+b") as stream:  # DVC's cache has the same file
+        stream.write(b"X")
+    assert restore(done, "HEAD", quick, force=True).changed
+    assert scores.read_bytes() == good
+    shutil.rmtree(tmp_path / "store")
+    scores.chmod(0o644)
+    with scores.open("r+b") as stream:
+        stream.write(b"X")
+    with pytest.raises(VersionRefused, match=r"in neither|damaged"):
+        restore(done, "HEAD", quick, force=True)
+    assert scores.read_bytes() == b"X" + good[1:]
+
+
+def test_a_damaged_version_without_a_remote_names_the_file(done, quick):
+    snapshot(done, quick)
+    scores = done.stage("scores") / "scores.csv"
+    scores.chmod(0o644)
+    with scores.open("r+b") as stream:
+        stream.write(b"X")
+    with pytest.raises(
+        VersionRefused, match=r"damaged in DVC's cache, and there is no remote: scores/scores\.csv"
+    ):
+        restore(done, "HEAD", quick, force=True)
 
 
 def test_a_package_that_is_being_worked_on_is_left_alone(twice, quick):
@@ -153,6 +212,18 @@ def test_old_versions_are_not_kept_when_days_are_given(twice):
     assert find_revision(repository, twice, "HEAD").outs[""] not in found.cache
 
 
+def test_a_clock_that_was_put_back_makes_no_version_old(twice, quick):
+    repository = repository_of(twice.data_root)
+    today = committed(repository, twice)[0].outs[""]
+    for number in range(2):
+        (twice.stage("scores") / "note.txt").write_text(str(number))
+        with pytest.MonkeyPatch.context() as patch:
+            if number == 0:
+                patch.setenv("GIT_COMMITTER_DATE", "2020-01-01T00:00:00Z")
+            snapshot(twice, quick)
+    assert today not in find_unused(repository, keep_days=30, remote=False).cache
+
+
 @pytest.fixture
 def instance(root):
     with dg.DagsterInstance.from_config(str(dagster_home(root))) as found:
@@ -200,6 +271,16 @@ def test_a_package_with_a_run_that_goes_on_is_not_forgotten(instance):
     )
     with pytest.raises(PackageBusy, match=run.run_id):
         forget_package(instance, "acme__first")
+
+
+def test_a_package_with_a_run_that_goes_on_is_not_restored(twice):
+    with open_instance(twice.data_root) as instance:
+        run = instance.create_run_for_job(
+            _job(), tags={"dagster/partition": twice.key}, status=dg.DagsterRunStatus.STARTED
+        )
+    done = CliRunner().invoke(app, ["restore", "acme/first@HEAD~1"])
+    assert isinstance(done.exception, PackageBusy)
+    assert run.run_id in str(done.exception)
 
 
 def _job() -> dg.JobDefinition:

@@ -1,14 +1,25 @@
 """Looking at versions: history of packages and sections, and what is different between two."""
 
+from dataclasses import replace
+
 import pytest
 
 from alp_assets.errors import VersionRefused
 from alp_assets.registry.registry import Registry
+from alp_assets.terminal import local_time
 from alp_assets.versions.compare import Change, differences
 from alp_assets.versions.contents import contents_of, present
 from alp_assets.versions.history import package_history, section_history
 from alp_assets.versions.repository import repository_of
-from alp_assets.versions.revisions import committed, find_revision, package_of, split_name
+from alp_assets.versions.restore import restore
+from alp_assets.versions.revisions import (
+    committed,
+    find_revision,
+    first_commit,
+    package_of,
+    split_name,
+    working_tree,
+)
 from alp_assets.versions.store import opened
 from schemas.sections import Section
 
@@ -42,6 +53,9 @@ def test_history_of_a_section_shows_its_models(twice):
     assert later.parameters["models.isolation_forest.trees"] == Change(10, 12)
     assert first.revision
     assert later.revision != first.revision
+    (reign,) = first.reigns
+    assert (reign.since < reign.until, reign.until) == (True, later.reigns[0].since)
+    assert later.reigns[0].until == ""
 
 
 def test_a_version_whose_files_are_lost_is_told_and_does_not_hide_the_others(twice):
@@ -104,6 +118,28 @@ def test_revisions_are_found_by_commit_and_by_day(twice):
         find_revision(repository, twice, "HEAD~2")
 
 
+def test_a_time_that_history_shows_names_the_whole_minute(twice):
+    repository = repository_of(twice.data_root)
+    later = committed(repository, twice)[0]
+    assert find_revision(repository, twice, local_time(later.commit.at)) == later
+    assert find_revision(repository, twice, later.commit.at) == later
+    with pytest.raises(VersionRefused, match="2026-02-30: there is no such day"):
+        find_revision(repository, twice, "2026-02-30")
+
+
+def test_a_version_that_other_commits_hold_too_is_of_the_commit_that_first_had_it(twice, quick):
+    repository = repository_of(twice.data_root)
+    later, first = committed(repository, twice)
+    restore(twice, "HEAD~1", quick)
+    restored = find_revision(repository, twice, "")
+    assert restored.commit not in (later.commit, first.commit)
+    assert first_commit(repository, restored) == first
+    assert first_commit(repository, working_tree(repository, twice)) == first
+    assert first_commit(repository, later) == later
+    never = replace(working_tree(repository, twice), outs={"": "0" * 32})
+    assert first_commit(repository, never) == never
+
+
 def test_what_cannot_be_found_is_told_in_words(twice, tmp_path):
     other = package_of(twice.data_root, "acme/second")
     with pytest.raises(VersionRefused, match="no version"):
@@ -118,4 +154,5 @@ def test_what_cannot_be_found_is_told_in_words(twice, tmp_path):
 
 def test_names_and_revisions_are_told_apart():
     assert split_name("acme/first@HEAD~1") == ("acme/first", "HEAD~1")
+    assert split_name("acme/first@HEAD@{1}") == ("acme/first", "HEAD@{1}")
     assert split_name("acme/first") == ("acme/first", "")

@@ -12,9 +12,12 @@ import yaml
 from alp_assets.errors import VersionRefused
 from alp_assets.params import PROJECT
 from alp_assets.progress import silent
+from alp_assets.registry import rows
 from alp_assets.registry.registry import Registry
+from alp_assets.stages.catalog import run_stage
 from alp_assets.stages.package import STAGES
 from alp_assets.stages.scores import read_metrics
+from alp_assets.versions.repository import repository_of
 from alp_assets.versions.reproduce import reproduce
 from alp_assets.versions.snapshot import snapshot
 from tests.packages import machine_package, receive, run_through
@@ -26,6 +29,24 @@ def again(folder, revision, params):
     assert stages == list(STAGES[:-1])
     assert not list((folder.data_root / "versions").glob("reproduce-*"))
     return done
+
+
+@pytest.fixture
+def years_later(monkeypatch):
+    """From the call on it is another year for the registry and for git."""
+
+    def go():
+        monkeypatch.setattr(rows, "now", lambda: "2090-06-15T12:00:00.000000+00:00")
+        for name in ("GIT_COMMITTER_DATE", "GIT_AUTHOR_DATE"):
+            monkeypatch.setenv(name, "2091-06-15T12:00:00Z")
+
+    return go
+
+
+def later_commit(folder):
+    """A commit that changes nothing."""
+    somebody = ("-c", "user.name=x", "-c", "user.email=x@localhost")
+    repository_of(folder.data_root).git(*somebody, "commit", "--quiet", "--allow-empty", "-m", "nothing")
 
 
 def test_the_scores_of_a_version_are_made_again(twice, quick, monkeypatch):
@@ -70,10 +91,53 @@ def test_parameters_that_this_alp_does_not_know_are_told(done, quick):
         reproduce(done, "", quick, print, lambda _: silent)
 
 
+def test_labels_count_as_they_did_when_the_version_was_scored(done, quick, years_later):
+    registry = Registry(done.data_root)
+    registry.label("acme", "first", "train_normal_00", "anomaly", "a cart passed", "me")
+    registry.label("acme", "first", "test_normal_03", "anomaly", "it was real", "me")
+    for name in ("models", "scores"):
+        run_stage(name, done, quick)
+    registry.label("acme", "first", "test_normal_04", "anomaly", "before the snapshot", "me")
+    registry.label("acme", "first", "test_normal_03", "normal", "it was not", "me")
+    snapshot(done, quick)
+    assert again(done, "", quick).identical
+    years_later()
+    registry.label("acme", "first", "train_normal_00", "normal", "no cart", "me")
+    registry.label("acme", "first", "train_normal_01", "anomaly", "", "me")
+    later_commit(done)
+    assert again(done, "HEAD", quick).identical
+
+
+def test_a_label_that_nobody_gave_is_a_difference(done, quick):
+    path = done.stage("scores") / "scores.csv"
+    text = path.read_bytes().replace(b",anomaly\r\n", b",normal\r\n")
+    path.unlink()
+    path.write_bytes(text)
+    snapshot(done, quick)
+    assert not again(done, "", quick).identical
+
+
+def test_what_killed_calls_left_goes_with_the_next_and_that_of_others_stays(twice, quick):
+    place = twice.data_root / "versions"
+    (leftover := place / "reproduce-killed" / "packages").mkdir(parents=True)
+
+    def meanwhile(told):
+        if told.stage == "upload":
+            with pytest.raises(VersionRefused, match="no revision"):
+                reproduce(twice, "nonsense", quick, print, lambda _: silent)
+            assert list(place.glob("reproduce-*"))
+
+    assert reproduce(twice, "HEAD", quick, meanwhile, lambda _: silent).identical
+    assert not leftover.exists()
+    assert not list(place.glob("reproduce-*"))
+
+
 @pytest.mark.slow
-def test_what_other_packages_gave_comes_with_it(done, quick, tmp_path):
-    """Normals of an earlier package, a champion that was fitted elsewhere, a threshold and a label by hand."""
+def test_what_other_packages_gave_comes_with_it(done, quick, tmp_path, years_later):
+    """Normals of an earlier package, a champion that was fitted elsewhere, a threshold and labels by hand."""
     root = done.data_root
+    Registry(root).label("acme", "first", "test_normal_03", "normal", "a false alarm", "me")
+    Registry(root).label("acme", "first", "train_normal_00", "anomaly", "a cart passed", "me")
     later = receive(root, machine_package(tmp_path / "2.zip", train=2, normal=2, seed=2), package="later")
     run_through(later, until="scores", params=quick)
     registry = Registry(root)
@@ -88,6 +152,13 @@ def test_what_other_packages_gave_comes_with_it(done, quick, tmp_path):
     assert read_metrics(last)["sections"][0]["model_package"] == "later"
     assert again(later, "", quick).identical
     assert again(last, "", quick).identical
+    years_later()
+    since = {"test_normal_03": "anomaly", "test_normal_04": "normal", "train_normal_00": "normal"}
+    for clip, label in since.items():
+        registry.label("acme", "first", clip, label, "on second thoughts", "me")
+    Path(f"{done.path}.dvc").unlink()
+    repository_of(root).git.committed(["packages/acme/first.dvc"], "the earlier package is gone")
+    assert again(later, "HEAD", quick).identical
 
 
 @pytest.mark.slow

@@ -134,10 +134,11 @@ def test_a_repository_that_fails_is_told_in_words_and_the_package_waits(done, qu
 
 
 def test_a_failure_is_tried_again(done, quick, monkeypatch):
+    from alp_assets.versions import patience
     from alp_assets.versions import snapshot as module
 
     waits = []
-    monkeypatch.setattr(module.time, "sleep", waits.append)
+    monkeypatch.setattr(patience.time, "sleep", waits.append)
     real, failures = module.opened, iter([RuntimeError("the lock is held"), RuntimeError("still")])
 
     def failing(repository):
@@ -161,21 +162,31 @@ def test_what_a_killed_process_left_waiting_is_taken_with_the_next(done, quick):
     from alp_assets.stages.package import PackageFolder
 
     shutil.copytree(done.path, done.data_root / "packages/acme/second")
-    Queue(done.data_root).enter(PackageFolder(done.data_root, "acme", "second"), push=True)
+    Queue(done.data_root).enter(PackageFolder(done.data_root, "acme", "second"))
     snapshot(done, quick)
     assert (done.data_root / "packages/acme/second.dvc").is_file()
     assert not Queue(done.data_root).waiting()
 
 
-def test_a_lock_that_a_killed_git_left_is_removed(done, quick):
+@pytest.mark.parametrize("name", ["index.lock", "HEAD.lock", "refs/heads/main.lock"])
+def test_a_lock_that_a_killed_git_left_is_removed(done, quick, name):
     snapshot(done, quick)
-    lock = done.data_root / ".git" / "index.lock"
+    lock = done.data_root / ".git" / name
     lock.touch()
     os.utime(lock, (1, 1))
     (done.path / "report").mkdir()
     (done.path / "report" / "report.html").touch()
     assert snapshot(done, quick).revision
     assert not lock.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_a_data_root_of_another_user_is_versioned(done, quick):
+    os.chown(done.data_root, 12345, 12345)  # as the top of a mounted volume is
+    assert snapshot(done, quick).revision
+    os.chown(done.data_root / ".git", 12345, 12345)
+    with pytest.raises(SnapshotFailed, match="ownership"):
+        snapshot(done, quick)
 
 
 def test_a_package_that_is_not_there_is_refused(root, quick):

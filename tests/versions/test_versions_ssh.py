@@ -56,7 +56,7 @@ def alp(*arguments):
 def test_versions_go_to_another_machine_and_come_back(done, address, tmp_path):
     root = done.data_root
     assert alp("init", root, "--remote", f"{address}/versions").returncode == 0
-    assert "pushed" in alp("snapshot", "acme/first", "--data", root).stdout
+    assert "copied to the remote" in alp("snapshot", "acme/first", "--data", root).stdout
     assert any((tmp_path / "there" / "versions").rglob("*.dir"))
     before = tree(done.path)
     shutil.rmtree(done.path)
