@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -94,14 +93,6 @@ class Terminal:
 def printable(text: str) -> str:
     """Text without control characters: what a customer wrote must not steer the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
-
-
-def local_time(at: str | float) -> str:
-    """A moment as clocks here show it: ISO 8601 with its zone, or seconds since 1970. An empty text stays one."""
-    if at == "":
-        return ""
-    moment = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at, UTC)
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def cell(value: Any) -> str:

@@ -24,5 +24,4 @@ def notices(context: dg.SensorEvaluationContext, workplace: dg.ResourceParam[Wor
     result = deliver(workplace.data_root, params)
     for error in result.errors:
         context.log.warning(error)
-    waiting, undelivered = outbox.counts()
-    return dg.SkipReason(f"{result.done} delivered, {waiting} waiting, {undelivered} undelivered.")
+    return dg.SkipReason(f"{result.done} delivered, {outbox.counts()}.")

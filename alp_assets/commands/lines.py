@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -36,6 +37,14 @@ def ago(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:,.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
+
+
+def local_time(at: str | float) -> str:
+    """A moment as clocks here show it: ISO 8601 with its zone, or seconds since 1970. An empty text stays one."""
+    if at == "":
+        return ""
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at, UTC)
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def size(amount: float) -> str:

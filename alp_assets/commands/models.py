@@ -51,9 +51,9 @@ def list_models(
     as_json: JsonOption = False,
 ) -> None:
     """List models, the champions first."""
+    from alp_assets.commands.lines import local_time
     from alp_assets.registry.exchange import registry_json
     from alp_assets.registry.records import State
-    from alp_assets.terminal import local_time
 
     if state is not None and state not in list(State):
         raise AlpError(f"{state!r} is no state; the states are {', '.join(State)}.")
@@ -91,7 +91,7 @@ def list_models(
 @models_app.command()
 def show(model: ModelArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show all that is known of a model."""
-    from alp_assets.terminal import local_time
+    from alp_assets.commands.lines import local_time
 
     registry, terminal = _open(data, as_json)
     found = registry.get(model)
@@ -193,6 +193,25 @@ def archive(
     _tell(registry.archive(model, who, why), terminal, as_json)
 
 
+@models_app.command(context_settings={"ignore_unknown_options": True})  # a value may begin with a minus
+def threshold(
+    model: ModelArgument,
+    value: Annotated[float, typer.Argument(help="Scores above it are alarms, from now on.")],
+    who: WhoOption,
+    why: WhyOption = "",
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a model another threshold."""
+    registry, terminal = _open(data, as_json)
+    found = registry.get(model)
+    saved = registry.save_threshold(found.version, value, why, who)
+    if as_json:
+        _print_json(asdict(saved))
+    else:
+        terminal.say(f"{found.name} of {found.section} rings above {saved.value:.6g} from now on.")
+
+
 @models_app.command()
 def describe(
     model: ModelArgument,
@@ -215,7 +234,7 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Show who decided what, and why; the latest first."""
-    from alp_assets.terminal import local_time
+    from alp_assets.commands.lines import local_time
 
     registry, terminal = _open(data, as_json)
     section = _section(of) if of and "/" in of else None

@@ -37,8 +37,8 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     _show_running(console, look)
     _show_troubles(console, look, root)
     _show_customers(console, look)
-    for text in look.problems.values():
-        console.print(text, style="yellow", markup=False, soft_wrap=True)
+    for part, text in look.problems.items():
+        console.print(f"{part}: {text}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _show_counts(console: Console, look: Look, root: Path) -> None:
@@ -48,7 +48,7 @@ def _show_counts(console: Console, look: Look, root: Path) -> None:
     counts = {state: count for state, count in look.by_state.items() if count}
     oldest = look.oldest_waiting
     total, free, taken = look.disk
-    models, (waiting, undelivered) = look.models, look.notices
+    models, notices = look.models, look.notices
     rows = [["packages", ", ".join(f"{count:,} {state}" for state, count in counts.items()) or "none"]]
     if oldest:
         rows.append(["waiting longest", f"{oldest.key}, for {ago(look.queue_age_s)}"])
@@ -58,8 +58,8 @@ def _show_counts(console: Console, look: Look, root: Path) -> None:
     overdue = f", {len(look.overdue):,} silent for too long" if look.overdue else ""
     rows.append(["customers", f"{len(look.customers):,}{overdue}"])
     rows.append(["disk", f"packages take {size(taken)}; {size(free)} free of {size(total)}"])
-    if waiting or undelivered:
-        rows.append(["notices", f"{waiting:,} waiting, {undelivered:,} undelivered"])
+    if any((notices.waiting, notices.undelivered, notices.dropped)):
+        rows.append(["notices", str(notices)])
     show(console, str(root), ("what", "found"), rows)
 
 
@@ -77,8 +77,7 @@ def _show_running(console: Console, look: Look) -> None:
 
 
 def _show_troubles(console: Console, look: Look, root: Path) -> None:
-    from alp_assets.commands.lines import show
-    from alp_assets.terminal import local_time
+    from alp_assets.commands.lines import local_time, show
     from alp_assets.watch.status import troubles
 
     found = troubles(look, root, _SHOWN)
@@ -89,8 +88,7 @@ def _show_troubles(console: Console, look: Look, root: Path) -> None:
 
 
 def _show_customers(console: Console, look: Look) -> None:
-    from alp_assets.commands.lines import show
-    from alp_assets.terminal import local_time
+    from alp_assets.commands.lines import local_time, show
 
     rows = [
         [

@@ -47,14 +47,14 @@ def deliver(
 ) -> Delivered:
     """Deliver what is due. A channel that has a notice already does not get it again.
 
-    A receiver that fails is left alone for the rest of the round.
+    A receiver that fails is left alone for the rest of the round, in which the others' notices lose no try.
     """
     outbox, until = Outbox(data_root), time.monotonic() + budget_s
     done, errors, broken = 0, [], {}
     for notice in outbox.due(clock(), _MOST_AT_ONCE):
         if time.monotonic() > until:
             break
-        sent = list(notice.sent)
+        sent, tried = list(notice.sent), False
         for channel, send in _channels(params).items():
             if channel in sent or channel in broken:
                 continue
@@ -62,11 +62,15 @@ def deliver(
                 send(notice, params)
                 sent.append(channel)
             except NotDelivered as error:
+                tried = True
                 broken[channel] = str(error)
                 errors.append(str(error))
         missing = [broken[channel] for channel in _channels(params) if channel not in sent]
-        if missing:
-            outbox.failed(replace(notice, sent=tuple(sent)), "; ".join(missing), params, clock())
+        kept = replace(notice, sent=tuple(sent))
+        if tried:
+            outbox.failed(kept, "; ".join(missing), params, clock())
+        elif missing:
+            outbox.skipped(kept, clock())
         else:
             outbox.done(notice)
             done += 1

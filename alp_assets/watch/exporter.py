@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from prometheus_client.utils import floatToGoString
 
 from alp_assets.params import Params
 from alp_assets.version import code_version
-from alp_assets.watch.ledger import BUCKETS_S, Ledger, Seconds, Sums
-from alp_assets.watch.look import Look, Looker
+from alp_assets.watch.ledger import BUCKETS_S, KINDS, Ledger, Seconds, Sums
+from alp_assets.watch.look import PARTS, Look, Looker
 from alp_assets.watch.packages import Package
 from alp_assets.watch.runs import QUEUED
 
@@ -128,19 +129,13 @@ def _customers(look: Look) -> Iterator[Metric]:
 
 def _rest(look: Look, *, ledger_failed: bool) -> Iterator[Metric]:
     total, free, taken = look.disk
-    waiting, undelivered = look.notices
     yield _gauge("alp_models", "Registered model versions by state.", "state", look.models)
     yield _one("alp_disk_bytes", "Size of the disk that holds the data root.", total)
     yield _one("alp_disk_free_bytes", "What is free of it.", free)
     yield _one("alp_packages_bytes", "What the packages' stages say they take.", taken)
-    yield _gauge(
-        "alp_notices", "Notices by what became of them.", "state", {"waiting": waiting, "undelivered": undelivered}
-    )
-    unread = {
-        "dagster": int("dagster" in look.problems or ledger_failed),
-        "packages": int("packages" in look.problems),
-        "registry": int("registry" in look.problems),
-    }
+    yield _gauge("alp_notices", "Notices by what became of them.", "state", asdict(look.notices))
+    unread = {part: int(part in look.problems) for part in PARTS}
+    unread["dagster"] |= int(ledger_failed)
     yield _gauge("alp_unreadable", "1 where a part of the state cannot be read.", "part", unread)
     yield _one("alp_look_seconds", "How long the last look at the data root took.", look.seconds)
 
@@ -155,10 +150,10 @@ def _ended(sums: Sums) -> Iterator[Metric]:
     yield _counter("alp_stage_clips", "Clips of the packages that got through a stage.", "stage", sums.clips)
     outcomes = {name: sums.runs.get(name, 0) for name in ("success", "failure", "canceled")}
     yield _counter("alp_runs", "Ended runs by outcome.", "outcome", outcomes)
-    yield _counter("alp_failures", "Failed runs by kind.", "kind", sums.failures)
+    yield _counter("alp_failures", "Failed runs by kind.", "kind", {**dict.fromkeys(KINDS, 0), **sums.failures})
     if sums.clips_per_second is not None:
         yield _one(
-            "alp_clips_per_second", "Clips over stage seconds of the last successful runs.", sums.clips_per_second
+            "alp_clips_per_second", "Clips over seconds of the last runs of all stages.", sums.clips_per_second
         )
 
 

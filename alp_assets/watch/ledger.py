@@ -16,12 +16,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from alp_assets import errors
 from alp_assets.files import write_json
 from alp_assets.watch.packages import STAGES, Package
 from alp_assets.watch.runs import home_of
 
 BUCKETS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 14_400.0)
 _STEPS = (*STAGES, "versioned")
+_ERRORS = (item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, errors.AlpError))
+KINDS = ("refused", "crash", "killed", "interrupted", *(error.__name__ for error in _ERRORS))
+"""Why runs fail, as far as that can be known before one does."""
+
 _OUTCOMES = {"PIPELINE_SUCCESS": "success", "PIPELINE_FAILURE": "failure", "PIPELINE_CANCELED": "canceled"}
 _AT_ONCE = 50
 _LATEST = 20
@@ -51,7 +56,7 @@ class Sums:
         stages: seconds by stage; ``clips`` counts clips of the packages that went through it.
         runs: ended runs by outcome.
         failures: failed runs by kind: an error's name, ``refused``, ``crash``, ``interrupted``, ``killed``.
-        latest: clips and seconds of the last successful runs.
+        latest: clips and seconds of the last successful runs that went through all stages.
     """
 
     layout: int = _LAYOUT
@@ -65,7 +70,7 @@ class Sums:
 
     @property
     def clips_per_second(self) -> float | None:
-        """Clips of the last successful runs over the seconds that those took."""
+        """Clips of the last runs that went through all stages, over the seconds that those took."""
         seconds = sum(taken for _, taken in self.latest)
         return sum(clips for clips, _ in self.latest) / seconds if seconds else None
 
@@ -157,7 +162,7 @@ def _count(instance: Any, run_id: str, outcome: str, sums: Sums, packages: Mappi
     sums.runs[outcome] = sums.runs.get(outcome, 0) + 1
     package = packages.get(key)
     clips = package.clips if package else 0
-    taken = 0.0
+    taken, passed = 0.0, set()
     for step in instance.get_run_step_stats(run_id):
         if step.step_key not in _STEPS or not step.start_time or not step.end_time:
             continue
@@ -166,10 +171,12 @@ def _count(instance: Any, run_id: str, outcome: str, sums: Sums, packages: Mappi
         taken += seconds
         if step.status is not None and step.status.value == "SUCCESS":
             sums.clips[step.step_key] = sums.clips.get(step.step_key, 0) + clips
+            passed.add(step.step_key)
     if outcome == "failure":
         kind = _kind_of(instance, run_id)
         sums.failures[kind] = sums.failures.get(kind, 0) + 1
-    elif outcome == "success" and clips:
+    elif outcome == "success" and clips and passed.issuperset(STAGES):
+        # a run of some stages has the clips of all, and the seconds of few
         sums.latest = [*sums.latest, (clips, taken)][-_LATEST:]
 
 

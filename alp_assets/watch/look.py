@@ -7,16 +7,23 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from alp_assets.errors import AlpError
 from alp_assets.params import Params
 from alp_assets.watch.freshness import Freshness, freshness
-from alp_assets.watch.notices import Outbox
+from alp_assets.watch.notices import Counts, Outbox
 from alp_assets.watch.packages import STATES, Package, Packages, State, state_of
+from alp_assets.watch.redact import redact
 from alp_assets.watch.runs import Runs, read_runs
+
+PARTS = ("packages", "dagster", "registry", "notices", "disk")
+"""What a look reads, each of which may fail alone."""
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,9 @@ class Look:
         runs: Dagster's.
         customers: how long each has been silent.
         models: registered versions by state; ``champions`` is how many sections have one.
-        notices: how many wait, and how many could not be delivered.
+        notices: how many wait, could not be delivered, and were dropped.
         disk: bytes of the data root's disk: all, free, and what the packages say they take.
-        problems: what could not be read, by part.
+        problems: what could not be read and why, by part.
     """
 
     at: float
@@ -41,7 +48,7 @@ class Look:
     runs: Runs
     customers: tuple[Freshness, ...]
     models: Mapping[str, int]
-    notices: tuple[int, int]
+    notices: Counts
     disk: tuple[int, int, int]
     problems: Mapping[str, str] = field(default_factory=dict)
 
@@ -55,13 +62,18 @@ class Look:
     def oldest_waiting(self) -> Package | None:
         """The package that has waited longest."""
         waiting = [package for package in self.packages if self.states[package.key] == "waiting"]
-        return min(waiting, key=lambda package: package.received_at, default=None)
+        return min(waiting, key=self._waits_since, default=None)
 
     @property
     def queue_age_s(self) -> float:
         """For how long it has; 0 when none waits."""
         oldest = self.oldest_waiting
-        return max(0.0, self.at - oldest.received_at) if oldest else 0.0
+        return max(0.0, self.at - self._waits_since(oldest)) if oldest else 0.0
+
+    def _waits_since(self, package: Package) -> float:
+        """When a waiting package arrived, or when somebody asked for the run that it waits for."""
+        run = self.runs.last(package.key)
+        return max(package.received_at, run.began if run else 0.0)
 
     @property
     def overdue(self) -> tuple[Freshness, ...]:
@@ -89,30 +101,38 @@ class Looker:
 
     def _take(self) -> Look:
         began, now = time.monotonic(), time.time()
-        problems = {}
-        try:
-            packages = self._packages.look()
-        except AlpError as error:
-            packages, problems["packages"] = [], str(error)
-        runs = read_runs(self._root)
+        problems: dict[str, str] = {}
+        packages = _part("packages", self._packages.look, list[Package](), problems)
+        runs = _part("dagster", lambda: read_runs(self._root), Runs(), problems)
         if runs.problem:
             problems["dagster"] = runs.problem
-        try:
-            models = _models(self._root)
-        except AlpError as error:
-            models, problems["registry"] = {}, str(error)
+        models = _part("registry", lambda: _models(self._root), dict[str, int](), problems)
+        notices = _part("notices", lambda: Outbox(self._root).counts(), Counts(), problems)
+        total, free = _part("disk", lambda: _disk(self._root), (0, 0), problems)
         return Look(
             at=now,
             packages=tuple(packages),
-            states={package.key: state_of(package, runs.status(package.key)) for package in packages},
+            states={package.key: state_of(package, runs.last(package.key)) for package in packages},
             runs=runs,
             customers=tuple(freshness(packages, self._params.freshness, now)),
             models=models,
-            notices=Outbox(self._root).counts(),
-            disk=_disk(self._root, sum(package.bytes for package in packages)),
+            notices=notices,
+            disk=(total, free, sum(package.bytes for package in packages)),
             problems=problems,
             seconds=time.monotonic() - began,
         )
+
+
+def _part(name: str, read: Callable[[], _Found], otherwise: _Found, problems: dict[str, str]) -> _Found:
+    """What was read; where that fails, ``otherwise``, with the reason among the problems."""
+    try:
+        return read()
+    except AlpError as error:
+        problems[name] = str(error)
+    except Exception as error:  # whatever it is, the other parts are still worth telling
+        why = " ".join(redact(f"{type(error).__name__}: {error}").split())
+        problems[name] = f"cannot be read ({why})."
+    return otherwise
 
 
 def _models(data_root: Path) -> dict[str, int]:
@@ -127,7 +147,8 @@ def _models(data_root: Path) -> dict[str, int]:
     return {str(state): found[str(state)] for state in ModelState}
 
 
-def _disk(data_root: Path, taken: int) -> tuple[int, int, int]:
+def _disk(data_root: Path) -> tuple[int, int]:
+    """Bytes of the data root's disk, and how many are free."""
     place = next(path for path in (data_root, *data_root.parents) if path.exists())
     usage = shutil.disk_usage(place)
-    return usage.total, usage.free, taken
+    return usage.total, usage.free

@@ -2,12 +2,14 @@
 
 A sensor that finds something writes a notice into ``watch/outbox``; another delivers it. So a receiver that is
 down holds nobody up, and loses nothing until ``notices.tries`` are over: then a person looks at ``undelivered``.
+Neither grows without end. What finds no room is dropped: that is logged, and told in ``watch/dropped.txt``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -29,11 +31,13 @@ _LEVELS: Mapping[NoticeKind, Level] = {
     "snapshot": "warning",
     "silent": "warning",
 }
-_MOST_WAITING = 1_000
-_MOST_KEPT = 200
+MOST_WAITING = 1_000
+MOST_KEPT = 200
 _LONGEST_TEXT = 2_000
 _FIRST_WAIT_S = 30.0
 _LONGEST_WAIT_S = 3_600.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,25 @@ class Notice:
         }
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How many notices wait, could not be delivered, and were dropped as there was no room for them."""
+
+    waiting: int = 0
+    undelivered: int = 0
+    dropped: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.waiting:,} waiting, {self.undelivered:,} undelivered, {self.dropped:,} dropped"
+
+
 class Outbox:
     """The notices of a data root that wait to be delivered."""
 
     def __init__(self, data_root: Path) -> None:
         self._waiting = data_root / "watch" / "outbox"
         self._undelivered = data_root / "watch" / "undelivered"
+        self._dropped = data_root / "watch" / "dropped.txt"
 
     def put(
         self,
@@ -118,27 +135,35 @@ class Outbox:
     ) -> Notice | None:
         """Let somebody be told, if anybody wants to know. ``about`` tells events apart that have no run.
 
-        None where nobody does, or where so many wait already that the receivers must be gone for good.
+        None where nobody does, or where so many wait already that it was dropped.
         """
-        if not params.wanted or kind not in params.kinds or self.counts()[0] >= _MOST_WAITING:
+        if not params.wanted or kind not in params.kinds:
             return None
         name = hashlib.sha256("\0".join((kind, customer, package, run_id, about)).encode()).hexdigest()[:24]
         told = redact(text.strip())[:_LONGEST_TEXT]
         notice = Notice(name, kind, customer, package, told, _now(), run_id)
-        if not (self._file(notice)).exists():
-            write_json(self._file(notice), asdict(notice))
+        if self._file(notice).exists():
+            return notice
+        if self.counts().waiting >= MOST_WAITING:
+            self._drop(notice, f"{MOST_WAITING:,} wait already")
+            return None
+        write_json(self._file(notice), asdict(notice))
         return notice
 
     def due(self, now: float, most: int) -> list[Notice]:
-        """The notices whose time has come, oldest first."""
+        """The notices whose time has come, those first that have waited for it longest."""
         found = [notice for path in self._waiting.glob("*.json") if (notice := _read(path)) is not None]
         # a wait longer than any that is ever set means that the clock was put back
         ready = [item for item in found if item.next_try <= now or item.next_try > now + 2 * _LONGEST_WAIT_S]
-        return sorted(ready, key=lambda notice: (notice.tries, notice.at))[:most]
+        return sorted(ready, key=lambda notice: (notice.next_try, notice.tries, notice.at))[:most]
 
     def done(self, notice: Notice) -> None:
         """Forget a notice that everybody has."""
         self._file(notice).unlink(missing_ok=True)
+
+    def skipped(self, notice: Notice, now: float) -> None:
+        """Keep a notice that its receiver was not asked to take: it has lost no try, and others come first."""
+        write_json(self._file(notice), asdict(replace(notice, next_try=now)))
 
     def failed(self, notice: Notice, error: str, params: NoticeParams, now: float) -> Notice:
         """Keep a notice for another try, later each time; after the last among the undelivered."""
@@ -150,13 +175,27 @@ class Outbox:
             return kept
         write_json(self._undelivered / f"{kept.id}.json", asdict(kept))
         self._file(kept).unlink(missing_ok=True)
-        for old in sorted(self._undelivered.glob("*.json"), key=_age)[:-_MOST_KEPT]:
+        for old in sorted(self._undelivered.glob("*.json"), key=_age)[:-MOST_KEPT]:
+            if (gone := _read(old)) is not None:
+                self._drop(gone, f"{MOST_KEPT} younger ones could not be delivered either")
             old.unlink(missing_ok=True)
         return kept
 
-    def counts(self) -> tuple[int, int]:
-        """How many wait, and how many could not be delivered."""
-        return len(list(self._waiting.glob("*.json"))), len(list(self._undelivered.glob("*.json")))
+    def counts(self) -> Counts:
+        """How many there are of each."""
+        waiting, undelivered = (len(list(place.glob("*.json"))) for place in (self._waiting, self._undelivered))
+        try:
+            dropped = self._dropped.read_bytes().count(b"\n")
+        except FileNotFoundError:
+            dropped = 0
+        return Counts(waiting, undelivered, dropped)
+
+    def _drop(self, notice: Notice, why: str) -> None:
+        about = " ".join(filter(None, (notice.at, notice.kind, notice.customer, notice.package, notice.run_id)))
+        _log.warning("a notice is dropped, because %s: %s", why, about)
+        self._dropped.parent.mkdir(parents=True, exist_ok=True)
+        with self._dropped.open("a", encoding="utf-8") as file:
+            file.write(f"{about}\n")
 
     def _file(self, notice: Notice) -> Path:
         return self._waiting / f"{notice.id}.json"

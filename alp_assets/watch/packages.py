@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
 import time
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from alp_assets.home import object_url
+from alp_assets.watch.runs import BROKEN, QUEUED, Run
 from schemas.sections import SLUG
 
 if TYPE_CHECKING:
@@ -52,8 +54,10 @@ class Package:
 
     Attributes:
         customer: its customer; ``name`` is the package's, ``key`` Dagster's partition.
-        received_at: seconds since 1970, of the receipt, else of the zip in the inbox.
+        received_at: seconds since 1970, of the receipt, else when the zip came into the inbox.
         stages: the stages that have a folder.
+        finished_at: when the report was written, where this disk tells; else 0.
+        arrived_only: there is nothing of it but the zip in the inbox.
         working: a stage is being written.
         rejected: it has a letter of rejection, or its file in the inbox a note.
         gates: (gate, ``warned`` or ``failed``) of every gate that it did not simply pass, with its text.
@@ -65,6 +69,8 @@ class Package:
     name: str
     received_at: float
     stages: frozenset[str] = frozenset()
+    finished_at: float = 0.0
+    arrived_only: bool = False
     working: bool = False
     rejected: bool = False
     gates: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -78,28 +84,23 @@ class Package:
         return f"{self.customer}__{self.name}"
 
     @property
-    def arrived_only(self) -> bool:
-        """Whether there is nothing of it but the zip in the inbox."""
-        return not self.stages and not self.working
-
-    @property
     def refusal(self) -> str:
         """What the first failed gate says, or nothing."""
         return next((text for (_, status), text in self.gates.items() if status == "failed"), "")
 
 
-def state_of(package: Package, run: str | None) -> State:
-    """The state of a package. ``run`` is the status of its last run in Dagster, where there is one."""
-    if run in ("STARTING", "STARTED", "CANCELING"):
-        return "running"
-    if run in ("QUEUED", "NOT_STARTED", "MANAGED"):
-        return "waiting"
+def state_of(package: Package, run: Run | None) -> State:
+    """The state of a package. ``run`` is its run in Dagster that goes on, or its last one where that broke."""
+    broke = run is not None and run.status in BROKEN
+    if run is not None and not broke:
+        return "waiting" if run.status in QUEUED else "running"
     if package.rejected or package.refusal:
         return "refused"
+    # a report that is newer was made without Dagster, by `alp stage` or `dvc repro`
+    if run is not None and run.ended >= package.finished_at:
+        return "failed"
     if "report" in package.stages:
         return "finished"
-    if run in ("FAILURE", "CANCELED"):
-        return "failed"
     if package.working:
         return "running"
     return "waiting" if package.arrived_only else "stopped"
@@ -140,7 +141,8 @@ class Packages:
             except OSError:
                 continue  # gone between two looks
             known[place] = (stamp, package)
-            found[package.key] = package
+            # a process that is killed leaves the folder as it was, so this is not known from before
+            found[package.key] = replace(package, working=_held(place)) if package.working else package
         self._known = known
         for package in _arrived(self._root / "inbox"):
             if package.key not in found or not found[package.key].stages:
@@ -175,6 +177,21 @@ def _entries(place: Path) -> list[os.DirEntry[str]]:
         return []
 
 
+def _held(place: Path) -> bool:
+    """Whether a process holds the lock of a package, as each does while it writes a stage.
+
+    For an instant this keeps others from taking it, so it is asked only where an unfinished stage lies.
+    """
+    try:
+        with (place.parent / f".{place.name}.lock").open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _arrived(inbox: Path) -> Iterator[Package]:
     """What lies in the inbox."""
     for customer in _entries(inbox):
@@ -184,12 +201,13 @@ def _arrived(inbox: Path) -> Iterator[Package]:
                 status = entry.stat()
             except OSError:
                 continue
-            package = arrived_one(name, status.st_mtime, status.st_size, entries)
+            # not the time of modification: `cp -p`, `rsync -t` and `unzip` set that to one before the arrival
+            package = arrived_one(name, status.st_ctime, status.st_size, entries)
             if package is not None:
                 yield package
 
 
-def arrived_one(name: str, modified: float, size: int, beside: Container[str]) -> Package | None:
+def arrived_one(name: str, arrived_at: float, size: int, beside: Container[str]) -> Package | None:
     """A file of the inbox, by its path there; ``None`` where it can be no package.
 
     One with a note ``beside`` it was looked at and cannot be taken.
@@ -198,17 +216,19 @@ def arrived_one(name: str, modified: float, size: int, beside: Container[str]) -
     stem = file[: -len(".zip")]
     if not (file.lower().endswith(".zip") and SLUG.fullmatch(customer) and SLUG.fullmatch(stem)):
         return None
-    return Package(customer, stem, modified, rejected=f"{name}{_NOTE}" in beside, bytes=size)
+    noted = f"{name}{_NOTE}" in beside
+    return Package(customer, stem, arrived_at, arrived_only=True, rejected=noted, bytes=size)
 
 
 def read_package(
     place: Path, promises: bool, stages: frozenset[str] | None = None, *, rejected: bool = False
 ) -> Package:
     """What the folder of a package tells. ``stages`` says which it has, where the folder does not hold all."""
-    working = False
+    working, finished_at = False, 0.0
     if stages is None:
         names = {entry.name for entry in _entries(place)}
         stages = frozenset(STAGES) & names
+        finished_at = (place / STAGES[-1]).stat().st_mtime if STAGES[-1] in stages else 0.0
         working = any(name.startswith(".") and name.endswith(".part") for name in names)
         rejected = "rejected" in names
     summaries = {name: _json(place / name / _SUMMARY) for name in STAGES if name in stages}
@@ -224,6 +244,7 @@ def read_package(
         name=place.name,
         received_at=_received(place),
         stages=stages,
+        finished_at=finished_at,
         working=working,
         rejected=rejected,
         gates=gates,

@@ -44,7 +44,7 @@ def redact(text: str) -> str:
 
 def shown_address(url: str) -> str:
     """Scheme and host of an address: what may be told of one whose path can be a secret."""
-    match = re.match(r"([a-z][a-z0-9+.-]*)://(?:[^/@]*@)?([^/?#]*)", url, re.IGNORECASE)
+    match = re.match(r"([a-z][a-z0-9+.-]*)://(?:[^/?#]*@)?([^/?#]*)", url, re.IGNORECASE)
     return f"{match[1]}://{match[2]}" if match else HIDDEN
 
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import yaml
+
+from alp_assets.watch.redact import redact
 
 QUEUED = ("QUEUED", "NOT_STARTED", "MANAGED")
 GOING = (*QUEUED, "STARTING", "STARTED", "CANCELING")
@@ -24,6 +28,7 @@ BROKEN = ("FAILURE", "CANCELED")
 _MOST = 5_000
 _PATIENCE_S = 5
 _PARTITION = "dagster/partition"
+_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True)
@@ -46,19 +51,28 @@ class Run:
 
 @dataclass(frozen=True)
 class Runs:
-    """What goes on and what went wrong, newest first. ``problem`` says why Dagster could not be asked."""
+    """What goes on and what went wrong, newest first.
+
+    Attributes:
+        going: runs that have not ended.
+        broken: runs that failed or were stopped.
+        mended: when a package that has a broken run got through one last, by its key.
+        problem: why Dagster could not be asked.
+    """
 
     going: tuple[Run, ...] = ()
     broken: tuple[Run, ...] = ()
+    mended: Mapping[str, float] = field(default_factory=dict)
     problem: str = ""
 
-    def status(self, key: str) -> str | None:
-        """The status of the package's run that goes on, else of its last broken one."""
-        return self._statuses.get(key)
+    def last(self, key: str) -> Run | None:
+        """The package's run that goes on, else its last one where that broke."""
+        return self._last.get(key)
 
     @cached_property
-    def _statuses(self) -> dict[str, str]:
-        return {run.key: run.status for run in (*reversed(self.broken), *reversed(self.going))}
+    def _last(self) -> dict[str, Run]:
+        broken = [run for run in self.broken if run.ended >= self.mended.get(run.key, 0.0)]
+        return {run.key: run for run in (*sorted(broken, key=lambda run: run.ended), *reversed(self.going))}
 
 
 def home_of(data_root: Path) -> Path:
@@ -76,12 +90,13 @@ def read_runs(data_root: Path) -> Runs:
         database = _own_files(home)
         if database is not None:
             return _from_file(database)
-    except (sqlite3.Error, ValueError):
-        pass  # written by another Dagster: that one can read it
+    except (sqlite3.Error, ValueError, OSError, yaml.YAMLError):
+        pass  # written by another Dagster, which can read it, or damaged, which Dagster tells
     try:
         return _from_dagster(home)
     except Exception as error:  # whatever its storage raises, the folders tell the rest
-        return Runs(problem=f"Dagster's instance in {home} cannot be read ({type(error).__name__}).")
+        why = " ".join(f"{type(error).__name__}: {redact(str(error))}".split())[:_LONGEST_REASON]
+        return Runs(problem=f"Dagster's instance in {home} cannot be read ({why}).")
 
 
 def why_failed(data_root: Path, run: Run) -> str:
@@ -98,8 +113,6 @@ def why_failed(data_root: Path, run: Run) -> str:
 
 def _own_files(home: Path) -> Path | None:
     """Dagster's SQLite file of runs, where ``dagster.yaml`` names no other storage."""
-    import yaml
-
     config = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8")) or {}
     if not isinstance(config, dict) or {"storage", "run_storage", "event_log_storage"} & config.keys():
         return None
@@ -114,7 +127,8 @@ def _from_file(file: Path) -> Runs:
     if not file.is_file():
         return Runs()
     with closing(_open(file)) as connection:
-        return Runs(_rows(connection, GOING), _rows(connection, BROKEN))
+        going, broken = _rows(connection, GOING), _rows(connection, BROKEN)
+        return Runs(going, broken, _mended(connection, _keys(broken)))
 
 
 def _rows(connection: sqlite3.Connection, statuses: Sequence[str]) -> tuple[Run, ...]:
@@ -128,6 +142,21 @@ def _rows(connection: sqlite3.Connection, statuses: Sequence[str]) -> tuple[Run,
         Run(run_id, key or "", status, began or _seconds(created), ended or 0.0)
         for run_id, key, status, began, ended, created in rows
     )
+
+
+def _mended(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, float]:
+    # by way of the tags, which have an index of their values
+    rows = connection.execute(
+        "SELECT tags.value, MAX(done.end_time) FROM run_tags tags JOIN runs done ON done.run_id = tags.run_id "
+        "WHERE tags.key = ? AND tags.value IN (SELECT value FROM json_each(?)) "
+        "AND done.status = 'SUCCESS' AND done.end_time IS NOT NULL GROUP BY tags.value",
+        (_PARTITION, json.dumps(keys)),
+    )
+    return dict(rows)
+
+
+def _keys(runs: Sequence[Run]) -> list[str]:
+    return sorted({run.key for run in runs if run.key})
 
 
 def _seconds(stamp: str | None) -> float:
@@ -165,8 +194,8 @@ def _from_dagster(home: Path) -> Runs:
 
     with DagsterInstance.from_config(str(home)) as instance:
 
-        def having(statuses: Sequence[str]) -> tuple[Run, ...]:
-            wanted = RunsFilter(statuses=[DagsterRunStatus(status) for status in statuses])
+        def having(statuses: Sequence[str], **more: Any) -> tuple[Run, ...]:
+            wanted = RunsFilter(statuses=[DagsterRunStatus(status) for status in statuses], **more)
             records = instance.get_run_records(wanted, limit=_MOST)
             return tuple(
                 Run(
@@ -179,7 +208,10 @@ def _from_dagster(home: Path) -> Runs:
                 for record in records
             )
 
-        return Runs(having(GOING), having(BROKEN))
+        going, broken = having(GOING), having(BROKEN)
+        keys = _keys(broken)
+        done = having(("SUCCESS",), tags={_PARTITION: keys}) if keys else ()
+        return Runs(going, broken, {run.key: run.ended for run in sorted(done, key=lambda run: run.ended)})
 
 
 def _why_from_dagster(home: Path, run: Run) -> str:

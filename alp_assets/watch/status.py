@@ -17,7 +17,7 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Trouble:
-    """A package that was refused, whose run failed, or that nobody goes on with."""
+    """A package that was refused, whose last run failed, or that nobody goes on with."""
 
     package: str
     state: str
@@ -41,16 +41,15 @@ def stage_of(package: Package) -> str:
 
 def troubles(look: Look, data_root: Path, most: int = SHOWN) -> list[Trouble]:
     """The latest packages that did not get through, the newest first."""
-    runs = {run.key: run for run in reversed(look.runs.broken)}
     bad = [package for package in look.packages if look.states[package.key] in ("refused", "failed", "stopped")]
 
     def when(package: Package) -> float:
-        run = runs.get(package.key)
+        run = look.runs.last(package.key)
         return max(package.received_at, run.ended if run else 0.0)
 
     found = []
     for package in sorted(bad, key=when, reverse=True)[:most]:
-        state, run = look.states[package.key], runs.get(package.key)
+        state, run = look.states[package.key], look.runs.last(package.key)
         if state == "refused":
             why = package.refusal or "see the note beside the file in the inbox"
         elif state == "failed" and run is not None:
@@ -84,7 +83,7 @@ def as_json(look: Look, data_root: Path) -> dict[str, Any]:
         "customers": [
             {**_rounded(asdict(item)), "last": _iso(item.last), "overdue": item.overdue} for item in look.customers
         ],
-        "notices": dict(zip(("waiting", "undelivered"), look.notices, strict=True)),
+        "notices": asdict(look.notices),
         "disk": {"bytes": total, "free": free, "packages": taken},
         "unreadable": dict(look.problems),
     }

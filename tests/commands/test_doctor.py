@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 
@@ -26,6 +28,8 @@ SILENT = (
     "ALP_PARAMS",
     "ALP_WEIGHTS_AST",
     "ALP_WEIGHTS_BEATS",
+    "ALP_RUN_MEMORY_BYTES",
+    "ALP_DEBUG",
 )
 
 
@@ -45,6 +49,10 @@ def found(tmp_path):
 
 def services_of(root, **overrides):
     return {item.what: item for item in services.services(root, with_overrides(Params(), overrides))}
+
+
+def machine_of(root, **overrides):
+    return {item.what: item for item in machine.machine(root, with_overrides(Params(), overrides))}
 
 
 def test_an_empty_root_is_well_and_stays_empty(found, tmp_path):
@@ -83,7 +91,7 @@ def test_a_root_that_cannot_be_written_to_is_a_problem(tmp_path, monkeypatch):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(machine.tempfile, "mkstemp", refuse)
-    item = next(item for item in machine.machine(tmp_path) if item.what == "write rights")
+    item = machine_of(tmp_path)["write rights"]
     assert item.state == "problem"
     assert "Read-only" in item.found
 
@@ -97,7 +105,41 @@ def test_a_root_that_is_a_file_is_a_problem(found, tmp_path):
 def test_a_full_disk_is_a_problem(tmp_path, monkeypatch):
     usage = machine.shutil.disk_usage(tmp_path)._replace(free=2**30)
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage)
-    assert next(item for item in machine.machine(tmp_path) if item.what == "disk").state == "problem"
+    assert machine_of(tmp_path)["disk"].state == "problem"
+
+
+@pytest.mark.parametrize(
+    ("runs", "overrides", "in_bytes", "state"),
+    [
+        (2, {}, "", "warning"),
+        (2, {}, "0", "warning"),
+        (-1, {}, "", "warning"),
+        (1, {}, "", "ok"),
+        (2, {"run.max_memory_mb": 3_000}, "", "ok"),
+        (2, {}, "3000000000", "ok"),
+    ],
+)
+def test_runs_that_share_a_machine_without_a_limit_of_memory_are_told(
+    tmp_path, monkeypatch, runs, overrides, in_bytes, state
+):
+    monkeypatch.setenv("ALP_RUN_MEMORY_BYTES", in_bytes)
+    (tmp_path / "dagster").mkdir()
+    settings = f"concurrency: {{runs: {{max_concurrent_runs: {runs}}}}}\n"
+    (tmp_path / "dagster" / "dagster.yaml").write_text(settings)
+    item = machine_of(tmp_path, **overrides)["memory of a run"]
+    assert item.state == state
+    assert ("run: {max_memory_mb: " in item.fix) == (state == "warning")
+
+
+def test_the_sandbox_of_the_decoders_is_tried_and_where_there_is_none_that_is_told(tmp_path, monkeypatch):
+    tried = machine_of(tmp_path)["sandbox"]
+    probe = "from alp_assets.sandbox.confine import give_up_writing as g; raise SystemExit(not g())"
+    confined = subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
+    assert tried.state == ("ok" if confined else "warning")
+    monkeypatch.setattr(machine, "_CONFINE", "print(False)")
+    item = machine_of(tmp_path)["sandbox"]
+    assert item.state == "warning"
+    assert "landlock" in item.fix
 
 
 def test_a_clock_that_was_put_back_is_told(tmp_path, found):
@@ -153,6 +195,7 @@ def redis():
         ("redis://:wrong@{}/0", "problem"),
         ("redis://{}/0", "problem"),
         ("amqp://{}", "problem"),
+        ("redis://:right@{}0000/0", "problem"),
     ],
 )
 def test_the_broker_is_asked(tmp_path, redis, monkeypatch, address, state):
@@ -161,6 +204,38 @@ def test_the_broker_is_asked(tmp_path, redis, monkeypatch, address, state):
     assert item.state == state
     assert "right" not in item.found
     assert "wrong@" not in item.found
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "address"),
+    [
+        ("ALP_BROKER_URL", "broker", "redis://:hunter2@redis:port/0"),
+        ("ALP_BROKER_URL", "broker", "redis://user:hunter2"),
+        ("ALP_BROKER_URL", "broker", "redis://:hunter2@[redis:6379/0"),
+        ("ALP_BROKER_URL", "broker", "redis://:hunter2/x@redis:6379/0"),
+        ("ALP_REGISTRY_URL", "registry", "postgresql://alp:hunter2@host:port/alp"),
+        ("ALP_REGISTRY_URL", "registry", "postgresql://alp:hunter2"),
+        ("ALP_REGISTRY_URL", "registry", "hunter2"),
+    ],
+)
+def test_an_address_that_is_none_is_a_finding_of_its_own_without_its_password(
+    tmp_path, monkeypatch, name, what, address
+):
+    monkeypatch.setenv(name, address)
+    told = services_of(tmp_path)
+    assert told.keys() == {"registry", "dagster home", "broker", "repository", "weights", "notices"}
+    assert [item.what for item in told.values() if item.state == "problem"] == [what]
+    assert f"{name}=" in told[what].fix
+    assert not any("hunter2" in item.found + item.fix for item in told.values())
+
+
+def test_a_damaged_configuration_of_dagster_is_told_with_what_to_do(tmp_path):
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").write_text("run_queue: [\n")
+    item = services_of(tmp_path)["dagster home"]
+    assert item.state == "problem"
+    assert "ParserError" in item.found
+    assert "dagster.yaml" in item.fix
 
 
 def test_a_bucket_that_cannot_be_asked_is_a_problem(tmp_path, monkeypatch):
@@ -207,13 +282,41 @@ def test_notices_whose_address_is_not_set_are_told(tmp_path, monkeypatch):
     item = services_of(tmp_path, **{"notices.webhook": "ALP_TEST_HOOK"})["notices"]
     assert item.state == "warning"
     assert "$ALP_TEST_HOOK" in item.found
+    assert "code server" in item.fix
 
 
-def test_a_look_that_breaks_is_a_finding_and_the_others_go_on(found, monkeypatch):
-    monkeypatch.setattr(services, "_registry", lambda _: 1 / 0)
+def test_notices_that_were_dropped_are_told(tmp_path):
+    (tmp_path / "watch").mkdir()
+    (tmp_path / "watch" / "dropped.txt").write_text("2026-03-01T12:00:00+00:00 failed acme first r1\n")
+    item = services_of(tmp_path)["notices"]
+    assert item.state == "warning"
+    assert "1 dropped" in item.found
+    assert "dropped.txt" in item.fix
+
+
+@pytest.mark.parametrize(
+    ("module", "look", "what"),
+    [
+        (services, "_registry", "registry"),
+        (services, "_weights", "weights"),
+        (machine, "_clock", "clock"),
+        (software, "version", "libraries"),
+    ],
+)
+def test_a_look_that_breaks_is_a_finding_and_all_others_are_there(found, monkeypatch, module, look, what):
+    before = found().keys()
+    monkeypatch.setattr(module, look, lambda *_: 1 / 0)
     told = found()
-    assert told["services"].state == "problem"
-    assert "clock" in told
+    assert told.keys() == before
+    assert told[what].state == "problem"
+    assert "ZeroDivisionError" in told[what].found
+
+
+def test_what_broke_a_look_can_be_seen(found, monkeypatch):
+    monkeypatch.setattr(services, "_registry", lambda _: 1 / 0)
+    monkeypatch.setenv("ALP_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        found()
 
 
 def run(root, *arguments, columns=80):

@@ -6,11 +6,15 @@ import json
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from alp_assets.cli import app
+from alp_assets.stages.package import PackageFolder
+from alp_assets.watch import look
+from alp_assets.watch.runs import Run, Runs
 from tests.watch.roots import DAY, arrive, gate, package
 
 LONG = "No recording of 40 can be used: every one of them is digital silence from its first to its last sample."
@@ -19,15 +23,17 @@ LONG = "No recording of 40 can be used: every one of them is digital silence fro
 @pytest.fixture
 def data_root(tmp_path, monkeypatch):
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    now = time.time()
+    now = time.time() + 7_300  # as nobody can put a file there in the past
+    monkeypatch.setattr(look, "time", SimpleNamespace(time=lambda: now, monotonic=time.monotonic))
     for number, days in enumerate((60, 53, 46, 39, 32)):
         package(tmp_path, f"acme__p{number}", received=now - days * DAY)
     refused = {"quality": [gate("audio_quality", "failed", LONG)]}
     package(tmp_path, "rival__bad", until="quality", gates=refused, received=now)
     place = package(tmp_path, "rival__busy", until="clips", received=now)
     (place / ".embeddings.abcdefgh.part").mkdir()
-    arrive(tmp_path, "rival__waits", at=now - 7_300)
-    return tmp_path
+    arrive(tmp_path, "rival__waits")
+    with PackageFolder(tmp_path, "rival", "busy").lock():
+        yield tmp_path
 
 
 def run(data_root, *arguments, columns=80):
@@ -61,6 +67,25 @@ def test_json_has_it_all(data_root):
     assert told["troubles"][0]["why"] == LONG
     assert [item["customer"] for item in told["customers"] if item["overdue"]] == ["acme"]
     assert told["unreadable"] == {}
+
+
+def test_a_part_that_cannot_be_read_is_named_with_the_reason(data_root):
+    (data_root / "dagster").mkdir()
+    (data_root / "dagster" / "dagster.yaml").write_text("run_queue: [\n")
+    shown = run(data_root)
+    assert shown.exit_code == 0
+    assert "5 finished" in shown.output
+    (told,) = (line for line in shown.output.splitlines() if line.startswith("dagster: "))
+    assert "ParserError" in told
+    assert list(json.loads(run(data_root, "--json").output)["unreadable"]) == ["dagster"]
+
+
+def test_a_finished_package_whose_last_run_broke_did_not_get_through(data_root, monkeypatch):
+    broke = Run("r9", "acme__p4", "FAILURE", time.time(), time.time() + 60)
+    monkeypatch.setattr(look, "read_runs", lambda _: Runs(broken=(broke,)))
+    told = json.loads(run(data_root, "--json").output)
+    assert told["packages"] | {"finished": 4, "failed": 1} == told["packages"]
+    assert {item["package"]: item["state"] for item in told["troubles"]}["acme__p4"] == "failed"
 
 
 def test_nothing_is_made_in_a_root_that_is_looked_at(tmp_path):

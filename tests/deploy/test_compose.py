@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 import pytest
 import yaml
+from dagster import DagsterRun
+from dagster._utils.tags import TagConcurrencyLimitsCounter
 from pydantic import BaseModel, ConfigDict, Field
 
 from deploy.cluster.place import TEMPLATE
-from sensors.queues import VARIABLE
+from sensors.queues import CPU, GPU, VARIABLE
 
 DEPLOY = TEMPLATE.parents[1]
 
@@ -79,6 +81,10 @@ def ours(compose: Compose) -> dict[str, ComposeService]:
     return {name: service for name, service in compose.services.items() if "alp:latest" in service.image}
 
 
+def queues_of(worker: ComposeService) -> list[str]:
+    return worker.command[worker.command.index("-Q") + 1].split(",")
+
+
 def test_only_the_proxy_can_be_reached_from_outside(compose):
     assert {name for name, service in compose.services.items() if service.ports} == {"proxy"}
     inside = ("console", "dagster-readers", "dagster-team")
@@ -103,6 +109,46 @@ def test_every_process_of_alp_is_told_what_its_instance_asks_for(compose):
     for service in ours(compose).values():
         assert asked | {"ALP_REGISTRY_URL", VARIABLE} <= set(service.environment)
         assert "../cluster/dagster.yaml:/dagster/dagster.yaml:ro" in service.volumes
+
+
+def test_with_gpus_switched_on_dagster_lets_every_package_go_to_a_worker_of_its_queue(compose):
+    example = (DEPLOY / "compose/env.example").read_text()
+    offered = dict(re.findall(r"^#?(ALP_\w+)=(.*)$", example, re.MULTILINE))
+    runs = yaml.safe_load(TEMPLATE.read_text())["concurrency"]["runs"]
+    served = {*offered["ALP_WORKER_QUEUES"].split(","), *queues_of(compose.services["worker-gpu"])}
+    asked_for = yaml.safe_load(offered[VARIABLE])
+    assert asked_for.keys() == {CPU, GPU}
+    for tags in asked_for.values():
+        run = DagsterRun(job_name="onboard", tags={"customer": "acme", **tags})
+        assert not TagConcurrencyLimitsCounter(runs["tag_concurrency_limits"], []).is_blocked(run), tags
+        assert tags["dagster-celery/queue"] in served
+    assert runs["max_concurrent_runs"] > 0
+
+
+def readers(compose: Compose) -> dict[str, set[str]]:
+    """The variables of docs/watching.md that are set by whoever runs ALP, and the services that read them."""
+    notices = {name: {"code"} for name in ("ALP_NOTICE_URL", "ALP_NOTICE_SECRET", "ALP_NOTICE_SMTP")}
+    return {**notices, "ALP_METRICS_TOKEN": {"console"}, "ALP_LOG": set(ours(compose))}
+
+
+def test_what_watching_needs_reaches_the_services_that_read_it_and_no_secret_reaches_others(compose):
+    example = (DEPLOY / "compose/env.example").read_text()
+    for name, services in readers(compose).items():
+        told = {service for service, found in compose.services.items() if name in found.environment}
+        assert told == services, name
+        assert all(compose.services[service].environment[name] == f"${{{name}:-}}" for service in services)
+        assert re.search(rf"^#{name}=", example, re.MULTILINE), name
+
+
+def test_every_variable_that_the_page_on_watching_names_has_a_reader(compose):
+    page = (DEPLOY.parent / "docs/watching.md").read_text()
+    assert set(re.findall(r"\bALP_[A-Z_]+\b", page)) - {"ALP_BROKER_URL"} == set(readers(compose))
+
+
+def test_the_sensors_run_in_the_service_that_is_told_where_notices_go(compose):
+    assert "alp_assets.definitions" in compose.services["code"].command
+    (server,) = yaml.safe_load((DEPLOY / "compose/workspace.yaml").read_text())["load_from"]
+    assert server["grpc_server"]["host"] == "code"
 
 
 def test_processes_of_alp_may_do_nothing_that_they_need_not(compose):

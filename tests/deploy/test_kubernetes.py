@@ -10,6 +10,7 @@ import pytest
 import yaml
 from dagster._config import validate_config
 from dagster._core.instance.config import dagster_instance_config_schema
+from dagster._utils.tags import TagConcurrencyLimitsCounter
 from pydantic import BaseModel, ConfigDict, Field
 
 from alp_assets.params import Params
@@ -208,6 +209,16 @@ def test_pods_of_runs_see_the_same_data_as_the_code_server(values):
     assert {variable.name: variable.value for variable in code.env}["ALP_DATA"] == code.volumeMounts[0].mountPath
 
 
+def test_what_watching_needs_is_told_to_the_code_server_where_the_sensors_run(values):
+    (code,) = values.code.deployments
+    text = (DEPLOY / "kubernetes/values.yaml").read_text()
+    (secret,) = {named.name for named in code.envSecrets}
+    made = text[text.index(f"generic {secret}") : text.index("helm install")]
+    assert all(name in made for name in ("ALP_NOTICE_URL", "ALP_NOTICE_SECRET", "ALP_NOTICE_SMTP"))
+    assert {variable.name: variable.value for variable in code.env}["ALP_LOG"] == "json"
+    assert "ALP_METRICS_TOKEN" in text
+
+
 def test_heavy_packages_get_a_gpu_on_kubernetes(values, tmp_path, monkeypatch):
     (code,) = values.code.deployments
     monkeypatch.setenv(VARIABLE, {variable.name: variable.value for variable in code.env}[VARIABLE])
@@ -216,8 +227,14 @@ def test_heavy_packages_get_a_gpu_on_kubernetes(values, tmp_path, monkeypatch):
     heavy = Params.model_validate({"embeddings": {"encoder": "ast"}})
     assert "nvidia.com/gpu" in queue_tags(archive, heavy, tmp_path)["dagster-k8s/config"]
     assert queue_tags(archive, Params(), tmp_path) == {"alp/queue": "cpu"}
-    limits = values.additionalInstanceConfig["concurrency"]["runs"]["tag_concurrency_limits"]
+    runs = values.additionalInstanceConfig["concurrency"]["runs"]
+    limits = runs["tag_concurrency_limits"]
     assert {limit["key"] for limit in limits} == {"customer", "alp/queue"}
+    for params in (heavy, Params()):
+        tags = {"customer": "acme", **queue_tags(archive, params, tmp_path)}
+        run = dagster.DagsterRun(job_name="onboard", tags=tags)
+        assert not TagConcurrencyLimitsCounter(limits, []).is_blocked(run), tags
+    assert runs["max_concurrent_runs"] > 0
 
 
 def test_the_versions_of_chart_and_library_agree():

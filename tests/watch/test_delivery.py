@@ -15,10 +15,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from alp_assets.watch import delivery
 from alp_assets.watch.delivery import SIGNATURE, deliver
-from alp_assets.watch.notices import Outbox
+from alp_assets.watch.notices import Counts, Outbox
 from alp_assets.watch_params import NoticeParams
 
+NOW = 1_800_000_000.0
 HOOK = NoticeParams(webhook="ALP_NOTICE_URL", secret="ALP_NOTICE_SECRET", timeout_seconds=1.0)
 MAIL = NoticeParams(
     mail_server="ALP_NOTICE_SMTP", mail_from="alp@example.com", mail_to=["ops@example.com"], timeout_seconds=2.0
@@ -131,7 +133,7 @@ def test_a_webhook_gets_signed_json_once(tmp_path, receiver, monkeypatch):
     expected = hmac.new(b"a good secret", f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
     assert hmac.compare_digest(given, expected)
     assert abs(int(stamp) - time.time()) < 60
-    assert Outbox(tmp_path).counts() == (0, 0)
+    assert Outbox(tmp_path).counts() == Counts()
 
 
 @pytest.mark.parametrize("answer", [302, 307, 404, 500])
@@ -159,7 +161,37 @@ def test_a_receiver_that_hangs_holds_the_round_up_once(tmp_path, receiver, monke
     result = deliver(tmp_path, params)
     assert result.done == 0
     assert len(receiver.got) == 1
-    assert Outbox(tmp_path).counts() == (3, 0)
+    assert Outbox(tmp_path).counts() == Counts(waiting=3)
+
+
+def test_only_the_notice_that_was_tried_loses_a_try(tmp_path, receiver, monkeypatch):
+    monkeypatch.setenv("ALP_NOTICE_URL", receiver.url)
+    monkeypatch.setenv("ALP_NOTICE_SECRET", "a good secret")
+    receiver.answer = 500
+    params = HOOK.model_copy(update={"tries": 2})
+    for number in range(3):
+        put(tmp_path, params, run_id=f"r{number}")
+    deliver(tmp_path, params, clock=lambda: NOW)
+    assert sorted(notice.tries for notice in Outbox(tmp_path).due(NOW + 31, 9)) == [0, 0, 1]
+    for _ in range(2):
+        deliver(tmp_path, params, clock=lambda: NOW + 31)
+    assert Outbox(tmp_path).counts() == Counts(waiting=3)
+    assert len(receiver.got) == 3
+    receiver.answer = 200
+    assert deliver(tmp_path, params, clock=lambda: NOW + 120).done == 3
+
+
+def test_a_receiver_that_is_gone_holds_up_no_notice_for_another(tmp_path, receiver, post_office, monkeypatch):
+    monkeypatch.setenv("ALP_NOTICE_URL", receiver.url)
+    monkeypatch.setenv("ALP_NOTICE_SMTP", f"smtp://{post_office.address}")
+    monkeypatch.setattr(delivery, "_MOST_AT_ONCE", 2)
+    receiver.answer = 500
+    both = MAIL.model_copy(update={"webhook": "ALP_NOTICE_URL"})
+    for number in range(6):
+        put(tmp_path, both, run_id=f"r{number}")
+    for _ in range(3):
+        deliver(tmp_path, both)
+    assert len(post_office.mails) == 6
 
 
 def test_a_name_and_password_in_the_address_sign_the_webhook_in(tmp_path, receiver, monkeypatch):

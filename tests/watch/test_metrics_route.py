@@ -16,7 +16,7 @@ from alp_assets.web.app import make_app
 from alp_assets.web.identity import Role
 from alp_assets.web.keys import KeyStore
 from alp_assets.web.watched import TOKEN
-from tests.watch.roots import NOW, arrive, gate, package
+from tests.watch.roots import arrive, gate, package
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def data_root(tmp_path_factory):
     gates = {"scores": [gate("false_alarm_promise", "warned", normals=40, false_alarms=6)]}
     package(root, "acme__first", gates=gates)
     package(root, "rival__theirs", until="quality", gates={"quality": [gate("audio_quality", "failed")]})
-    arrive(root, "acme__second", at=NOW)
+    arrive(root, "acme__second")
     return root
 
 
@@ -115,10 +115,20 @@ def test_a_root_without_anything_has_metrics_too(tmp_path):
     assert found["alp_queue_age_seconds", ()] == 0
 
 
-def test_dagster_s_failure_is_a_metric_and_no_error(tmp_path):
+def test_every_kind_of_failure_and_every_fate_of_a_notice_is_there_before_the_first(tmp_path):
+    client = TestClient(make_app(tmp_path, Params(), dev=True), base_url="http://localhost:8000")
+    found = samples(client.get("/metrics"))
+    for kind in ("crash", "killed", "refused", "interrupted", "ArchiveRefused", "MemoryExceeded"):
+        assert found["alp_failures_total", (("kind", kind),)] == 0
+    for state in ("waiting", "undelivered", "dropped"):
+        assert found["alp_notices", (("state", state),)] == 0
+
+
+@pytest.mark.parametrize("settings", ["storage: {postgres: {postgres_url: 5}}\n", "run_queue: [\n"])
+def test_dagster_s_failure_is_a_metric_and_no_error(tmp_path, settings):
     home = tmp_path / "dagster"
     home.mkdir()
-    (home / "dagster.yaml").write_text("storage: {postgres: {postgres_url: 5}}\n")
+    (home / "dagster.yaml").write_text(settings)
     app = make_app(tmp_path, Params(), dev=True)
     client = TestClient(app, base_url="http://localhost:8000")
     assert samples(client.get("/metrics"))["alp_unreadable", (("part", "dagster"),)] == 1

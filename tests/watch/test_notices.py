@@ -9,7 +9,8 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from alp_assets.watch.notices import Notice, Outbox
+from alp_assets.watch import notices as module
+from alp_assets.watch.notices import Counts, Notice, Outbox
 from alp_assets.watch_params import NoticeKind, NoticeParams
 from schemas.texts import read_texts
 
@@ -31,7 +32,7 @@ def test_what_is_put_in_is_due_once_however_often_it_is_put(outbox):
     put(outbox, run_id="r1")
     put(outbox, run_id="r2")
     assert [notice.run_id for notice in outbox.due(NOW, 10)] in (["r1", "r2"], ["r2", "r1"])
-    assert outbox.counts() == (2, 0)
+    assert outbox.counts() == Counts(waiting=2)
 
 
 def test_nobody_is_told_who_does_not_want_to_be(outbox):
@@ -54,8 +55,37 @@ def test_a_failed_try_waits_longer_each_time_and_ends_among_the_undelivered(outb
         assert outbox.due(notice.next_try, 10) == [notice]
     assert waits[0] < waits[1]
     outbox.failed(notice, "gone", PARAMS, NOW)
-    assert outbox.counts() == (0, 1)
+    assert outbox.counts() == Counts(undelivered=1)
     assert not outbox.due(NOW + 1e6, 10)
+
+
+def test_what_finds_no_room_is_dropped_logged_and_counted(outbox, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(module, "MOST_WAITING", 2)
+    for run_id in ("r1", "r2", "r3", "r2"):
+        put(outbox, run_id=run_id)
+    assert outbox.counts() == Counts(waiting=2, dropped=1)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    for told in (caplog.text, (tmp_path / "watch" / "dropped.txt").read_text()):
+        assert "failed acme first r3" in told
+    (tmp_path / "watch" / "dropped.txt").unlink()
+    assert outbox.counts() == Counts(waiting=2)
+
+
+def test_undelivered_ones_that_make_room_for_younger_ones_count_as_dropped(outbox, monkeypatch, caplog):
+    monkeypatch.setattr(module, "MOST_KEPT", 2)
+    params = PARAMS.model_copy(update={"tries": 1})
+    for run_id in ("r1", "r2", "r3"):
+        outbox.failed(put(outbox, run_id=run_id), "gone", params, NOW)
+    assert outbox.counts() == Counts(undelivered=2, dropped=1)
+    assert "failed acme first r1" in caplog.text
+
+
+def test_a_notice_that_was_skipped_comes_after_those_that_nobody_tried_and_has_lost_no_try(outbox):
+    first, second = put(outbox, run_id="r1"), put(outbox, run_id="r2")
+    outbox.skipped(first, NOW)
+    assert [notice.run_id for notice in outbox.due(NOW, 10)] == ["r2", "r1"]
+    assert [notice.tries for notice in outbox.due(NOW, 10)] == [0, 0]
+    assert second in outbox.due(NOW, 10)
 
 
 def test_a_clock_that_was_put_back_does_not_hold_a_notice_up(outbox):

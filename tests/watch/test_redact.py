@@ -58,4 +58,5 @@ def test_long_texts_take_no_time(text):
 
 def test_of_an_address_only_scheme_and_host_are_shown():
     assert shown_address("https://u:p@chat.example:8443/services/T0/xyzzy?k=v") == "https://chat.example:8443"
+    assert shown_address("redis://:p@hunter2@broker:6379/0") == "redis://broker:6379"
     assert shown_address("no address") == "***"

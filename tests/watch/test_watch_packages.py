@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 
 import pytest
 
@@ -10,8 +12,9 @@ from alp_assets.stages import package as stages_package
 from alp_assets.store.manifest import write_manifest
 from alp_assets.watch import packages as module
 from alp_assets.watch.packages import STAGES, Package, Packages, read_package, state_of
+from alp_assets.watch.runs import Run
 from tests.store.buckets import machine, running
-from tests.watch.roots import NOW, arrive, gate, package
+from tests.watch.roots import DAY, NOW, arrive, gate, package
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +25,10 @@ def server():
 
 def look(root, **options):
     return {item.key: item for item in Packages(root, **options).look()}
+
+
+def last_run(status, ended=0.0):
+    return Run("r1", "acme__first", status, ended - 60, ended)
 
 
 def test_the_stages_are_those_of_the_package_folder():
@@ -38,29 +45,53 @@ def test_the_stages_are_those_of_the_package_folder():
         ({"until": "clips"}, "QUEUED", "waiting"),
         ({"until": "quality", "gates": {"quality": [gate("audio_quality", "failed")]}}, "FAILURE", "refused"),
         ({"until": "upload", "rejected": True}, "FAILURE", "refused"),
-        ({}, "FAILURE", "finished"),
+        ({"until": "clips"}, "CANCELED", "failed"),
     ],
 )
 def test_the_state_of_a_package(tmp_path, made, run, state):
     package(tmp_path, "acme__first", **made)
-    assert state_of(look(tmp_path)["acme__first"], run) == state
+    assert state_of(look(tmp_path)["acme__first"], last_run(run) if run else None) == state
+
+
+@pytest.mark.parametrize(("later_s", "state"), [(60, "failed"), (-60, "finished")])
+def test_a_finished_package_failed_if_a_run_broke_after_its_report(tmp_path, later_s, state):
+    place = package(tmp_path, "acme__first")
+    os.utime(place / "report", (NOW, NOW))
+    assert state_of(look(tmp_path)["acme__first"], last_run("FAILURE", NOW + later_s)) == state
 
 
 def test_a_zip_waits_until_its_first_stage_and_a_noted_one_does_not(tmp_path):
-    arrive(tmp_path, "acme__first", at=NOW - 60)
+    arrive(tmp_path, "acme__first")
     arrive(tmp_path, "acme__bad").with_name("bad.zip.problem.txt").write_text("no")
     found = look(tmp_path)
     assert state_of(found["acme__first"], None) == "waiting"
-    assert found["acme__first"].received_at == NOW - 60
     assert state_of(found["acme__bad"], None) == "refused"
     package(tmp_path, "acme__first", until="upload")
     assert state_of(look(tmp_path)["acme__first"], None) == "stopped"
 
 
-def test_a_stage_that_is_being_written_is_work_going_on(tmp_path):
-    place = package(tmp_path, "acme__first", until="metadata")
-    (place / ".quality.abcdefgh.part").mkdir()
-    assert state_of(look(tmp_path)["acme__first"], None) == "running"
+def test_a_copied_zip_has_waited_since_it_came_and_not_since_it_was_written(tmp_path):
+    arrive(tmp_path, "acme__first", at=time.time() - 90 * DAY)  # as `cp -p` and `rsync -t` leave it
+    assert look(tmp_path)["acme__first"].received_at == pytest.approx(time.time(), abs=DAY)
+
+
+def test_a_stage_that_is_being_written_is_work_going_on_until_its_process_ends(tmp_path):
+    package(tmp_path, "acme__first", until="metadata")
+    packages, left = Packages(tmp_path), tmp_path / "packages" / "acme" / "first" / ".models.abcdefgh.part"
+    left.mkdir()
+    assert state_of(packages.look()[0], None) == "stopped"
+    with stages_package.PackageFolder(tmp_path, "acme", "first").lock():
+        assert state_of(packages.look()[0], None) == "running"
+    assert state_of(packages.look()[0], None) == "stopped"
+    with stages_package.PackageFolder(tmp_path, "acme", "first").publish("quality"):
+        assert state_of(packages.look()[0], None) == "running"
+    left.rmdir()
+    assert state_of(packages.look()[0], None) == "stopped"
+
+
+def test_a_killed_upload_of_a_zip_from_elsewhere_does_not_wait(tmp_path):
+    (tmp_path / "packages" / "acme" / "first" / ".upload.abcdefgh.part").mkdir(parents=True)
+    assert state_of(look(tmp_path)["acme__first"], None) == "stopped"
 
 
 def test_names_that_are_no_slugs_and_stray_files_are_passed_over(tmp_path):

@@ -153,7 +153,7 @@ def test_the_delivering_sensor_tells_what_became_of_the_notices(root, monkeypatc
     params = workplace(root).params().notices
     Outbox(root).put(params, "failed", "x", customer="acme", package="first")
     context = dg.build_sensor_context(resources={"workplace": workplace(root)})
-    assert notices(context).skip_message == "0 delivered, 1 waiting, 0 undelivered."
+    assert notices(context).skip_message == "0 delivered, 1 waiting, 0 undelivered, 0 dropped."
     off = dg.build_sensor_context(resources={"workplace": workplace(root, **{"notices.webhook": ""})})
     assert "Nobody" in notices(off).skip_message
 

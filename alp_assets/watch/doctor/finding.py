@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,10 +37,18 @@ def problem(what: str, found: str, fix: str) -> Finding:
     return Finding(what, "problem", redact(found), fix)
 
 
-def collected(what: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """The findings of a look; one that breaks is a finding too, and the others go on."""
+def collected(looks: Mapping[str, Callable[[], Finding | Iterable[Finding]]]) -> list[Finding]:
+    """The findings of looks, by what they look at; one that breaks is a finding too, and the others go on."""
+    return [finding for what, look in looks.items() for finding in _findings(what, look)]
+
+
+def _findings(what: str, look: Callable[[], Finding | Iterable[Finding]]) -> list[Finding]:
     try:
-        return list(look())
+        found = look()
+        return [found] if isinstance(found, Finding) else list(found)
     except Exception as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        return [problem(what, f"could not be looked at: {text}", "Set ALP_DEBUG=1 and run `alp doctor` again.")]
+        if os.environ.get("ALP_DEBUG"):
+            raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        fix = "Mend what the text names; `ALP_DEBUG=1 alp doctor` shows where it comes from."
+        return [problem(what, f"could not be looked at ({text})", fix)]

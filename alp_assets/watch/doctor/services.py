@@ -8,30 +8,42 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from alp_assets.errors import AlpError
 from alp_assets.home import object_url
 from alp_assets.params import Params
-from alp_assets.watch.doctor.finding import Finding, ok, problem, warning
+from alp_assets.watch.doctor.daemon import daemon
+from alp_assets.watch.doctor.finding import Finding, collected, ok, problem, warning
 from alp_assets.watch.notices import Outbox
 from alp_assets.watch.redact import redact, shown_address
 from alp_assets.watch.runs import home_of, read_runs
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 BROKER = "ALP_BROKER_URL"
 _PATIENCE_S = 3.0
+_SHOWN = 3
+_IN_ADDRESSES = "A port is a number; in a password write %25 for %, %2F for /, %3F for ?, %23 for #, %40 for @."
 _REBUILD = "Put back a copy of it, or move it away and run the packages' stage models again, which registers them."
 
 
-def services(data_root: Path, params: Params) -> Iterator[Finding]:
+def services(data_root: Path, params: Params) -> list[Finding]:
     """Everything that must answer, or be there."""
-    yield from _bucket(data_root)
-    yield _registry(data_root)
-    yield _dagster(data_root)
-    yield _broker()
-    yield _repository(data_root)
-    yield _weights(data_root, params)
-    yield _notices(data_root, params)
+    return collected(
+        {
+            "bucket": lambda: _bucket(data_root),
+            "registry": lambda: _registry(data_root),
+            "dagster home": lambda: _dagster(data_root),
+            "dagster daemon": lambda: daemon(data_root),
+            "broker": _broker,
+            "repository": lambda: _repository(data_root),
+            "weights": lambda: _weights(data_root, params),
+            "notices": lambda: _notices(data_root, params),
+        }
+    )
 
 
 def _bucket(data_root: Path) -> Iterator[Finding]:
@@ -60,9 +72,13 @@ def _registry(data_root: Path) -> Finding:
     given, file = os.environ.get("ALP_REGISTRY_URL", ""), data_root / FILE
     if not given and not file.is_file():
         return ok("registry", "none yet; the first package makes it")
+    url = _database_url(given) if given else None
+    if given and url is None:
+        fix = f"Write ALP_REGISTRY_URL=postgresql://user:password@host:5432/database. {_IN_ADDRESSES}"
+        return problem("registry", "ALP_REGISTRY_URL is no address of a database", fix)
     shown = redact(given) if given else str(file)
     try:
-        found = _revision_at(given) if given else _revision_in(file)
+        found = _revision_at(url) if url is not None else _revision_in(file)
     except ModuleNotFoundError as error:
         fix = "Install ALP with its extra: `pip install 'alp[postgres]'`."
         return problem("registry", f"{shown} needs {error.name}", fix)
@@ -73,12 +89,24 @@ def _registry(data_root: Path) -> Finding:
         fix = "Start the database, or mend ALP_REGISTRY_URL (postgresql://user@host/database)."
         return problem("registry", f"{shown} cannot be read: {reason}", fix if given else _REBUILD)
     if found == REVISION:
-        return ok("registry", f"{shown}, revision {found}")
+        return _as_written(given or f"sqlite:///{file.absolute()}", data_root, f"{shown}, revision {found}")
     if str(found) > REVISION:
         fix = "Install the later ALP that made it."
         return problem("registry", f"{shown} is of revision {found}, this ALP knows {REVISION}", fix)
     fix = "Make a copy of it; the next command that opens it, such as `alp models list`, migrates it."
     return warning("registry", f"{shown} is of revision {found}, not {REVISION}", fix)
+
+
+def _as_written(url: str, data_root: Path, shown: str) -> Finding:
+    """Whether what the registry holds is what was written; each text says what to do."""
+    from alp_assets.registry.database import Database
+    from alp_assets.registry.rows import damage
+
+    with Database(url, data_root).reading() as connection:
+        damaged = list(damage(connection))
+    if damaged:
+        return problem("registry", f"{shown}: {len(damaged)} damaged", " ".join(damaged[:_SHOWN]))
+    return ok("registry", shown)
 
 
 def _revision_in(file: Path) -> str | None:
@@ -87,10 +115,18 @@ def _revision_in(file: Path) -> str | None:
     return row[0] if row else None
 
 
-def _revision_at(given: str) -> str | None:
+def _database_url(given: str) -> sa.URL | None:
     import sqlalchemy as sa
 
-    url = sa.make_url(given)
+    try:
+        return sa.make_url(given)
+    except (sa.exc.ArgumentError, ValueError):  # whose words may hold the password
+        return None
+
+
+def _revision_at(url: sa.URL) -> str | None:
+    import sqlalchemy as sa
+
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     patience = {"connect_timeout": int(_PATIENCE_S)} if url.get_backend_name() == "postgresql" else {}
@@ -112,7 +148,8 @@ def _dagster(data_root: Path) -> Finding:
         return ok("dagster home", f"{home}: none yet; the first package makes it")
     runs = read_runs(data_root)
     if runs.problem:
-        return problem("dagster home", runs.problem, "Look whether its storage (see dagster.yaml there) runs.")
+        fix = "Mend dagster.yaml there, or start the storage that it names. `alp home` writes one that is missing."
+        return problem("dagster home", runs.problem, fix)
     return ok("dagster home", f"{home}, {len(runs.going)} runs going on")
 
 
@@ -121,19 +158,27 @@ def _broker() -> Finding:
     given = os.environ.get(BROKER, "").strip()
     if not given:
         return ok("broker", "none: runs stay on this machine")
-    address, shown = urlsplit(given), shown_address(given)
+    address, shown = _redis_address(given), shown_address(given)
+    if address is None:
+        fix = f"Write {BROKER}=redis://:password@host:6379/0. {_IN_ADDRESSES}"
+        return problem("broker", f"{BROKER} is no address of a Redis", fix)
     fix = f"Start Redis, or mend {BROKER}; `redis-cli -u ${BROKER} ping` must say PONG."
-    if address.scheme not in ("redis", "rediss") or not address.hostname:
-        return problem(
-            "broker", f"{shown} is no address of a Redis", f"Write {BROKER}=redis://:password@host:6379/0."
-        )
     try:
         answer = _ping(address)
-    except OSError as error:
-        return problem("broker", f"{shown} cannot be reached ({error.strerror or error})", fix)
+    except (OSError, UnicodeError) as error:
+        return problem("broker", f"{shown} cannot be reached ({getattr(error, 'strerror', None) or error})", fix)
     if answer.startswith(b"+PONG"):
         return ok("broker", f"{shown} answers")
     return problem("broker", f"{shown} answers {answer.decode(errors='replace').strip()[:100]}", fix)
+
+
+def _redis_address(given: str) -> SplitResult | None:
+    try:
+        address = urlsplit(given)
+        usable = address.scheme in ("redis", "rediss") and bool(address.hostname) and address.port != 0
+    except ValueError:  # whose words may hold the password
+        return None
+    return address if usable else None
 
 
 def _ping(address: SplitResult) -> bytes:
@@ -250,15 +295,17 @@ def _notices(data_root: Path, params: Params) -> Finding:
         return warning(
             "notices",
             f"named but not set here: {', '.join(unset)}",
-            "Set these variables where `dagster-daemon` runs; here they only matter if it does.",
+            "Set these variables where the sensors run, in the code server: with Compose in .env, on one machine "
+            "for `dagster dev` or `dagster-daemon`, which start it. Elsewhere they do nothing.",
         )
-    waiting, undelivered = Outbox(data_root).counts()
-    if undelivered:
+    counts, place = Outbox(data_root).counts(), data_root / "watch"
+    if counts.undelivered or counts.dropped:
         return warning(
             "notices",
-            f"{undelivered} could not be delivered, {waiting} wait",
-            f"{data_root / 'watch' / 'undelivered'} has them with reasons; move them to ../outbox to try again.",
+            str(counts),
+            f"{place / 'undelivered'} has the undelivered with reasons; move them to ../outbox to try again. "
+            f"{place / 'dropped.txt'} names the dropped; delete it when you have read it.",
         )
     if not notices.wanted:
         return ok("notices", "nobody is told of failures (notices.webhook, notices.mail_server)")
-    return ok("notices", f"on; {waiting} wait")
+    return ok("notices", f"on; {counts.waiting} wait")

@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from alp_assets.version import code_version
-from alp_assets.watch.doctor.finding import Finding, ok, problem, warning
-from alp_assets.watch.runs import home_of
+from alp_assets.watch.doctor.finding import Finding, collected, ok, problem, warning
+from alp_assets.watch.doctor.instance import instance_file, instance_settings
 
 _REINSTALL = "Install ALP again from its lock file: `sh tools/install.sh`."
 _SHOWN = ("dagster", "dagster-webserver", "dvc", "pandas", "torch", "transformers", "sqlalchemy", "fastapi")
@@ -27,39 +28,31 @@ _ON = {"GX_ANALYTICS_ENABLED": ("true", "1", "yes", "on")}
 _OFF_WORDS = ("0", "false", "no", "off")
 
 
-def software() -> Iterator[Finding]:
+def software() -> list[Finding]:
     """Python, ALP, the libraries that matter, and traps between them."""
-    supported = (3, 11) <= sys.version_info < (3, 14)
-    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    yield ok("python", found) if supported else problem("python", found, "Use Python 3.11, 3.12 or 3.13.")
-    own = code_version()
-    yield (
-        ok("alp", own)
-        if own != "unknown"
-        else problem("alp", "not installed as a package", "Run `pip install -e .` in the checkout.")
+    return collected(
+        {
+            "python": _python,
+            "alp": _alp,
+            "libraries": _libraries,
+            "antlr": _antlr,
+            "git": _git,
+            "programs": _tools,
+        }
     )
-    yield from _libraries()
-    yield _antlr()
-    yield _git()
-    yield _tools()
 
 
-def telemetry(data_root: os.PathLike[str]) -> Iterator[Finding]:
+def telemetry(data_root: Path) -> Iterator[Finding]:
     """Whether anything would report to its makers."""
-    from pathlib import Path
-
-    import yaml
-
     talking = []
     for name, whose in _TELEMETRY.items():
         value = os.environ.get(name, "").strip().lower()
         # unset is fine: ALP sets them itself wherever it starts these libraries
         if value and value in _ON.get(name, _OFF_WORDS):
             talking.append(f"{whose} ({name}={value})")
-    config = home_of(Path(data_root)) / "dagster.yaml"
+    config = instance_file(data_root)
     if config.is_file():
-        settings = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-        off = isinstance(settings, dict) and (settings.get("telemetry") or {}).get("enabled") is False
+        off = (instance_settings(data_root).get("telemetry") or {}).get("enabled") is False
         if not off and not os.environ.get("DAGSTER_DISABLE_TELEMETRY"):
             talking.append(f"Dagster ({config})")
     if talking:
@@ -72,7 +65,20 @@ def telemetry(data_root: os.PathLike[str]) -> Iterator[Finding]:
         yield ok("telemetry", "off")
 
 
-def _libraries() -> Iterator[Finding]:
+def _python() -> Finding:
+    supported = (3, 11) <= sys.version_info < (3, 14)
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    return ok("python", found) if supported else problem("python", found, "Use Python 3.11, 3.12 or 3.13.")
+
+
+def _alp() -> Finding:
+    own = code_version()
+    if own == "unknown":
+        return problem("alp", "not installed as a package", "Run `pip install -e .` in the checkout.")
+    return ok("alp", own)
+
+
+def _libraries() -> Finding:
     have, missing = [], []
     for name in _SHOWN:
         try:
@@ -80,9 +86,8 @@ def _libraries() -> Iterator[Finding]:
         except PackageNotFoundError:
             missing.append(name)
     if missing:
-        yield problem("libraries", f"missing: {', '.join(missing)}", _REINSTALL)
-    else:
-        yield ok("libraries", ", ".join(have))
+        return problem("libraries", f"missing: {', '.join(missing)}", _REINSTALL)
+    return ok("libraries", ", ".join(have))
 
 
 def _antlr() -> Finding:
@@ -135,8 +140,6 @@ def _tools() -> Finding:
 
 
 def _found(name: str) -> bool:
-    from pathlib import Path
-
     return bool(shutil.which(name)) or bool(
         name == "postgres" and next(Path("/usr/lib/postgresql").glob("*/bin/postgres"), None)
     )

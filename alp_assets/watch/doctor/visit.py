@@ -16,11 +16,11 @@ def visit(data_root: Path) -> list[Finding]:
     """Every finding, in the order in which one would mend them. Nothing is changed."""
     params, parameters = _parameters(data_root)
     return [
-        *collected("software", software),
-        *collected("telemetry", lambda: telemetry(data_root)),
+        *software(),
+        *collected({"telemetry": lambda: telemetry(data_root)}),
         parameters,
-        *collected("machine", lambda: machine(data_root)),
-        *collected("services", lambda: services(data_root, params)),
+        *machine(data_root, params),
+        *services(data_root, params),
     ]
 
 
