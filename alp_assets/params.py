@@ -34,7 +34,7 @@ class _Group(BaseModel):
 
 
 class UploadParams(_Group):
-    """Limits of the archive: what exceeds them is refused before anything is unpacked."""
+    """Limits of the archive, which is refused before anything is unpacked, and of reading its table."""
 
     max_entries: int = Field(default=200_000, gt=0)
     max_total_bytes: int = Field(default=200 * 2**30, gt=0, description="sum of unpacked sizes")
@@ -45,6 +45,8 @@ class UploadParams(_Group):
         gt=0,
         description="entries and packages that unpack to less may have any ratio: digital silence packs 1000 to 1",
     )
+    table_seconds: float = Field(default=600.0, gt=0, description="longest time that reading the table may take")
+    table_memory_mb: int = Field(default=2_048, ge=64, description="of the process that reads the table")
 
 
 class QualityParams(_Group):

@@ -43,6 +43,9 @@ _UTF8_FLAG = 0x800
 _ENCRYPTED_FLAGS = 0x1 | 0x40
 _UNICODE_PATH = 0x7075
 _LOCAL_HEADER = 30
+_DIRECTORY_BYTES, _DIRECTORY_ENTRY_BYTES = 1 << 20, 1 << 10
+"""A directory may be so long, and so much longer for each entry: room for names, and for a few comments."""
+
 _DOS_FOLDER = 0x10
 _JUNK_NAMES = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 _PACKED_SUFFIXES = frozenset({".zip", ".7z", ".rar", ".gz", ".tar", ".alz", ".egg"})
@@ -286,9 +289,13 @@ def _directory(path: Path, params: UploadParams) -> list[zipfile.ZipInfo]:
     """The zip's own list of its entries, refused before it is built if it is too long."""
     with path.open("rb") as stream:
         head = stream.read(8)
-        count = _count_entries(stream, params.max_entries)
+        directories = _directories(stream)
+        count = max((_count_headers(stream, place, params.max_entries) for place, _ in directories), default=0)
+    size = max((size for _, size in directories), default=0)
     if count > params.max_entries:
         raise ArchiveRefused([_finding(path.name, "zip_too_many", most=params.max_entries)])
+    if size > _DIRECTORY_BYTES + count * _DIRECTORY_ENTRY_BYTES:
+        raise ArchiveRefused([_finding(path.name, "zip_directory", bytes=size, count=count)])
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.infolist()
@@ -307,10 +314,11 @@ def _no_zip(path: Path, head: bytes, error: BaseException) -> Problem:
     return _finding(path.name, "zip_none", detail=str(error)) if head else _finding(path.name, "zip_empty")
 
 
-def _count_entries(stream: BinaryIO, limit: int) -> int:
-    """How many headers the zip's directory has, counted without keeping any, at most ``limit`` + 1.
+def _directories(stream: BinaryIO) -> list[tuple[int, int]]:
+    """Where the zip's directory begins and how many bytes it has, by each record that zipfile may go by.
 
-    zipfile builds an object of half a kilobyte for each header of 46 bytes, however many there are.
+    zipfile reads all of it at once, whatever it holds, and builds an object of half a kilobyte, beside names and
+    comments, for each header of 46 bytes.
     """
     size = stream.seek(0, io.SEEK_END)
     tail_start = max(0, size - (1 << 16) - 22)
@@ -318,14 +326,14 @@ def _count_entries(stream: BinaryIO, limit: int) -> int:
     tail = stream.read()
     end = len(tail) - 22 if tail[-22:-18] == b"PK\x05\x06" and tail[-2:] == b"\0\0" else tail.rfind(b"PK\x05\x06")
     if end < 0 or end + 22 > len(tail):
-        return 0
-    places = [tail_start + end - struct.unpack_from("<I", tail, end + 12)[0]]
-    places += _zip64_directories(stream, tail_start + end)
-    return max(_count_headers(stream, place, limit) for place in places)
+        return []
+    (length,) = struct.unpack_from("<I", tail, end + 12)
+    found = [(tail_start + end - length, length), *_zip64_directories(stream, tail_start + end)]
+    return [(place, length) for place, length in found if place >= 0]
 
 
-def _zip64_directories(stream: BinaryIO, end: int) -> Iterator[int]:
-    """Where a zip64 end record, just before its locator or where that points, says the directory begins."""
+def _zip64_directories(stream: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
+    """The same by a zip64 end record, just before its locator or where that points."""
     if end < 20:
         return
     stream.seek(end - 20)
@@ -337,12 +345,12 @@ def _zip64_directories(stream: BinaryIO, end: int) -> Iterator[int]:
             stream.seek(place)
             record = stream.read(56)
             if record[:4] == b"PK\x06\x06" and len(record) == 56:
-                yield place - struct.unpack_from("<Q", record, 40)[0]
+                (length,) = struct.unpack_from("<Q", record, 40)
+                yield place - length, length
 
 
 def _count_headers(stream: BinaryIO, place: int, limit: int) -> int:
-    if place < 0:
-        return 0
+    """How many headers a directory has, counted without keeping any, at most ``limit`` + 1."""
     stream.seek(place)
     count = 0
     while count <= limit:

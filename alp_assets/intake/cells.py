@@ -13,13 +13,16 @@ from alp_assets.intake.paths import clean_path
 from alp_assets.intake.times import Unreadable, parse_time
 from schemas.columns import FALSE_WORDS, TRUE_WORDS, Column, fold_header
 
+_LONGEST_WORD = 200
+"""No word with a meaning is longer; to fold one takes with the square of its length."""
+
 _NOTHING = frozenset({"-", "n/a", "na", "nan", "none", "null"})
 _EXCEL_ERRORS = frozenset(
     {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"}
 )
 _INVISIBLE = dict.fromkeys(range(32), " ") | dict.fromkeys(range(127, 160), " ")
 _INVISIBLE |= dict.fromkeys(map(ord, "\ufeff\u200b\u2060"), "")
-_QUANTITY = re.compile(r"(.*?)\s*(db|hz|khz)?", re.IGNORECASE | re.DOTALL)
+_UNIT = re.compile(r"(?:db|khz|hz)\Z", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
 _UNITS = {"snr_db": {"db": 1.0}, "sample_rate_hz": {"hz": 1.0, "khz": 1000.0}}
@@ -50,13 +53,18 @@ def choices(column: Column) -> dict[str, str]:
     return {fold_header(word): value for value, others in column.values for word in (value, *others)}
 
 
+def _folded(text: str) -> str:
+    """A word as it is compared; empty where it is longer than any."""
+    return fold_header(text) if len(text) <= _LONGEST_WORD else ""
+
+
 def _read_text(column: Column, text: str) -> str:
     return clean_path(text) if column.name == "relative_path" else text
 
 
 def _read_choice(column: Column, text: str) -> str:
     """The allowed value that a word stands for; a word that stands for none is kept for the check."""
-    return choices(column).get(fold_header(text), text)
+    return choices(column).get(_folded(text), text)
 
 
 def _read_time(column: Column, text: str) -> datetime:
@@ -64,7 +72,7 @@ def _read_time(column: Column, text: str) -> datetime:
 
 
 def _read_flag(column: Column, text: str) -> bool:
-    word = fold_header({"1.0": "1", "0.0": "0"}.get(text, text))
+    word = _folded({"1.0": "1", "0.0": "0"}.get(text, text))
     if word in _FLAGS:
         return _FLAGS[word]
     raise Unreadable("flag_unclear")
@@ -73,8 +81,8 @@ def _read_flag(column: Column, text: str) -> bool:
 def _read_number(column: Column, text: str) -> float:
     """A number with a decimal point or comma, and perhaps the unit of its column behind it."""
     plain = unicodedata.normalize("NFKC", text).replace("−", "-").strip()
-    match = _QUANTITY.fullmatch(plain)
-    number, unit = (match[1], (match[2] or "").lower()) if match else ("", "")
+    match = _UNIT.search(plain)
+    number, unit = (plain[: match.start()].rstrip(), match[0].lower()) if match else (plain, "")
     units = {"": 1.0, **_UNITS.get(column.name, {})}
     # 16,000 samples a second are sixteen thousand; 12,500 dB are twelve and a half
     if column.name == "sample_rate_hz" and _THOUSANDS.fullmatch(number):

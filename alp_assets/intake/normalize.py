@@ -209,7 +209,7 @@ def _allowed(column: Column, value: str) -> tuple[str, dict[str, Value]]:
     """The problem of a value that is not allowed: the allowed ones, and the one most like it if there is any."""
     # taken apart, as 펌푸 has four of five letters of 펌프 and only one of its two syllables
     words = {_apart(word): allowed for word, allowed in choices(column).items()}
-    near = difflib.get_close_matches(_apart(fold_header(value)[:100]), words, n=1)
+    near = difflib.get_close_matches(_apart(fold_header(value[:100])), words, n=1)
     allowed: dict[str, Value] = {"allowed": tuple(value for value, _ in column.values)}
     return (f"{ALLOWED}_near", {**allowed, "near": words[near[0]]}) if near else (ALLOWED, allowed)
 

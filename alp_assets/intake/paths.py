@@ -16,6 +16,7 @@ from schemas.problems import Value
 _NEAR = 3
 _WINDOW = 16
 _MOST_SUGGESTED = 1_000
+_LONGEST_SUGGESTED = 255  # characters of a file's name, as on any disk: how alike longer ones are takes too long
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ class PathResolver:
     def _by_base(self) -> dict[str, list[str]]:
         bases: dict[str, list[str]] = {}
         for name in self._names:
-            bases.setdefault(fold_path(_base(name)), []).append(name)
+            if len(base := _base(name)) <= _LONGEST_SUGGESTED:
+                bases.setdefault(fold_path(base), []).append(name)
         return bases
 
     @cached_property
@@ -110,9 +112,9 @@ class PathResolver:
         A table whose every path is wrong would otherwise take minutes to say so.
         """
         self._missed += 1
-        if self._missed > _MOST_SUGGESTED:
-            return ()
         base = fold_path(_base(path))
+        if self._missed > _MOST_SUGGESTED or len(base) > _LONGEST_SUGGESTED:
+            return ()
         forward, backward = self._sorted_bases
         pool = {
             *_around(forward, base),

@@ -15,7 +15,8 @@ from alp_assets.intake.paths import without_suffix
 from schemas.problems import Value, shortened
 
 _SIDES = {"l": 1, "left": 1, "ch1": 1, "ch01": 1, "좌": 1, "r": 2, "right": 2, "ch2": 2, "ch02": 2, "우": 2}
-_SIDE = re.compile(r"(.*?)[\s_\-.()]+(" + "|".join(sorted(_SIDES, key=len, reverse=True)) + r")\)?", re.IGNORECASE)
+_SIDE = re.compile(r"[\s_\-.()](" + "|".join(sorted(_SIDES, key=len, reverse=True)) + r")\)?\Z", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[\s_\-.()]*")
 _BETWEEN = re.compile(r"[\W_]+")
 _ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
@@ -87,10 +88,16 @@ def _split_channels(table: pd.DataFrame) -> Iterator[Suspicion]:
     keys = ("machine_type", "section_id", "recorded_at", "mic_position_id")
     rows = zip(table.index, table["relative_path"], *(table[name].astype(str) for name in keys), strict=True)
     for place, path, *about in rows:
-        match = _SIDE.fullmatch(without_suffix(path)) if isinstance(path, str) else None
+        match = _SIDE.search(without_suffix(path)) if isinstance(path, str) else None
         if match is None:
             continue
-        side = _SIDES[match[2].casefold()]
-        other = first.setdefault((match[1].casefold(), *about), (side, path))
+        side, before = _SIDES[match[1].casefold()], _without_separators(match.string[: match.start()])
+        other = first.setdefault((before.casefold(), *about), (side, path))
         if other[0] != side:
             yield Suspicion(int(place), "relative_path", "channels_in_files", {"other": shortened(other[1])})
+
+
+def _without_separators(text: str) -> str:
+    """A text without the separators at its end. Looked for from there: a long run of them takes no longer."""
+    found = _SEPARATORS.match(text[::-1])
+    return text[: len(text) - found.end()] if found else text

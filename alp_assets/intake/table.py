@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain, islice
 from typing import NoReturn
 
@@ -33,13 +34,14 @@ _HEADER_WITHIN = 20
 _HEADER_NEEDS = 2
 _EXCEL_ROWS = 1_048_576
 _MOST_COLUMNS = 256
-_LONGEST_HEADER = 1_000
+_LONGEST_HEADER = 255
 _LONGEST_LINE = 1 << 20
 _LEAST_LATIN, _LEAST_HANGUL = 5, 2
 _SEPARATORS = (",", ";", "\t")
 _END = "\0"
 _OLE = b"\xd0\xcf\x11\xe0"
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+_folded = lru_cache(maxsize=8192)(fold_header)  # twenty rows of headers, each looked at again and again
 _BY_HEADER = {fold_header(name): column for column in COLUMNS for name in (column.name, *column.aliases)}
 _KEPT_AS_TEXT = re.compile(r'="((?:[^"]|"")*)"')
 
@@ -80,12 +82,12 @@ class _Header:
 
     @property
     def known(self) -> list[tuple[int, Column]]:
-        found = ((place, _BY_HEADER.get(fold_header(cell))) for place, cell in enumerate(self.cells))
+        found = ((place, _BY_HEADER.get(_folded(cell))) for place, cell in enumerate(self.cells))
         return [(place, column) for place, column in found if column is not None]
 
     @property
     def unknown(self) -> list[str]:
-        return [cell for cell in self.cells if cell and fold_header(cell) not in _BY_HEADER]
+        return [cell for cell in self.cells if cell and _folded(cell) not in _BY_HEADER]
 
     @property
     def letters(self) -> dict[str, str]:
@@ -198,7 +200,7 @@ def _read_workbook(data: bytes, filename: str, max_rows: int) -> RawTable:
         header, sheet = next((pair for pair in found if pair[0].recognised >= _HEADER_NEEDS), found[0])
         records = sheet.rows(header.width)
         return _table(header, records, filename, max_rows, ragged=False, merges=sheet.merges)
-    except TableRefused:
+    except (TableRefused, MemoryError):
         raise
     except Exception as error:
         # openpyxl lets through whatever its XML, zip and number parsing raise
@@ -374,7 +376,7 @@ def near_header(column: Column, headers: Iterable[str]) -> str | None:
     names = [fold_header(name) for name in (column.name, *column.aliases)]
     best, likeness = None, 0.6
     for header in headers:
-        folded = fold_header(header)[:100]
+        folded = _folded(header)[:100]
         ratio = max(difflib.SequenceMatcher(None, folded, name).ratio() for name in names)
         if ratio > likeness:
             best, likeness = header, ratio
@@ -386,7 +388,7 @@ def _wordier_header(column: Column, headers: Iterable[str]) -> str | None:
     names = [fold_header(name) for name in (column.name, *column.aliases)]
     # short words occur in others by chance
     telling = [name for name in names if len(name) >= (_LEAST_LATIN if name.isascii() else _LEAST_HANGUL)]
-    return next((header for header in headers if any(name in fold_header(header)[:100] for name in telling)), None)
+    return next((header for header in headers if any(name in _folded(header)[:100] for name in telling)), None)
 
 
 def _refusal(filename: str, code: str, **values: Value) -> TableRefused:

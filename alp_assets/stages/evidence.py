@@ -11,6 +11,7 @@ import pandas as pd
 
 from alp_assets.audio.decode import FloatArray
 from alp_assets.files import write_csv
+from alp_assets.stages.marked import marked, unmarked
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.serving import Loaded, explain_clips
 from schemas.sections import Section
@@ -50,7 +51,8 @@ def write_evidence(part: Path, explained: Sequence[Explained]) -> None:
     from safetensors.numpy import save_file
 
     tables = [item.findings for item in explained if len(item.findings)]
-    write_csv(part / FINDINGS_FILE, pd.concat(tables) if tables else pd.DataFrame(columns=list(FINDING_COLUMNS)))
+    findings = pd.concat(tables) if tables else pd.DataFrame(columns=list(FINDING_COLUMNS))
+    write_csv(part / FINDINGS_FILE, marked(findings))
     for item in explained:
         if item.maps:
             (part / MAPS).mkdir(exist_ok=True)
@@ -60,7 +62,7 @@ def write_evidence(part: Path, explained: Sequence[Explained]) -> None:
 def read_findings(folder: PackageFolder) -> pd.DataFrame:
     """The findings of a package's clips."""
     types = dict.fromkeys(("clip_id", "engine", "cause", "unit", "grade"), "str")
-    return pd.read_csv(folder.stage("scores") / FINDINGS_FILE, dtype=types, keep_default_na=False)
+    return unmarked(pd.read_csv(folder.stage("scores") / FINDINGS_FILE, dtype=types, keep_default_na=False))
 
 
 def read_maps(folder: PackageFolder, section: Section) -> dict[str, FloatArray]:

@@ -16,6 +16,7 @@ from alp_assets.params import Params, UploadParams
 from alp_assets.progress import Progress, silent
 from alp_assets.report.findings import findings_table
 from alp_assets.stages.gate_texts import failure_text
+from alp_assets.stages.marked import marked, unmarked
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.summary import Gate, Summary, counted
 from alp_assets.stages.upload import ARCHIVE_FILE, read_receipt
@@ -53,7 +54,7 @@ def metadata(folder: PackageFolder, params: Params, progress: Progress = silent)
     listed = problems_frame(problems)
     with folder.publish("metadata") as part:
         table.to_parquet(part / METADATA_FILE, index=False)
-        write_csv(part / PROBLEMS_FILE, listed, for_excel=True)
+        write_csv(part / PROBLEMS_FILE, marked(listed), for_excel=True)
         tables = _tables(table, problems) | {"left_out": left_out}
         summary = Summary("metadata", _figures(table, problems), (_gate(table, problems),), tables)
         return write_summary(part, summary)
@@ -69,12 +70,7 @@ def read_problems(folder: PackageFolder) -> list[Problem]:
     frame = pd.read_csv(
         folder.stage("metadata") / PROBLEMS_FILE, dtype=str, keep_default_na=False, encoding="utf-8-sig"
     )
-    return problems_of(frame.map(_without_mark))
-
-
-def _without_mark(cell: str) -> str:
-    """A cell without the apostrophe that keeps Excel from taking it for a formula."""
-    return cell[1:] if cell.startswith(("'=", "'+", "'-", "'@", "'\t")) else cell
+    return problems_of(unmarked(frame))
 
 
 def _accepted_rows(
@@ -82,8 +78,8 @@ def _accepted_rows(
 ) -> tuple[pd.DataFrame, list[Problem], pd.DataFrame]:
     """The rows that hold the contract, every problem, and the rows that were left out."""
     from alp_assets.intake.archive import open_archive
+    from alp_assets.intake.decode import decoded_table
     from alp_assets.intake.normalize import normalize
-    from alp_assets.intake.table import read_table
     from schemas.metadata import empty_metadata
 
     nothing = empty_metadata().assign(file=pd.Series(dtype="str"))
@@ -93,11 +89,9 @@ def _accepted_rows(
             found = package.tables()
             if not found:
                 return nothing, [_no_table(package)], none_left_out
-            normalized = normalize(read_table(package.read(found[0]), found[0]), now=received)
-            set_aside = [
-                problem.file for problem in normalized.problems if problem.severity == "error" and problem.file
-            ]
-            table, missing = _with_files(normalized, package.media(), set_aside)
+            raw = decoded_table(package.read(found[0]), found[0], params)
+            normalized = normalize(raw, now=received)
+            table, missing = _with_files(normalized, package.media())
             problems = [*package.warnings, *_other_tables(found), *normalized.problems, *missing]
             without = normalized.frame[~normalized.frame["row"].isin(table["row"])]
             left_out = pd.concat([normalized.left_out, without[_OF_LEFT_OUT]]).sort_values("row")
@@ -133,16 +127,15 @@ def _likeness(name: str) -> float:
     return difflib.SequenceMatcher(None, "metadata", stem[:100]).ratio()
 
 
-def _with_files(
-    normalized: Normalized, media: list[str], set_aside: list[str]
-) -> tuple[pd.DataFrame, list[Problem]]:
+def _with_files(normalized: Normalized, media: list[str]) -> tuple[pd.DataFrame, list[Problem]]:
     """Give every row the file that it names; rows without files and files without rows are problems.
 
-    ``set_aside`` are the paths in rows that have problems already, whose files are not without a row.
+    The files of rows that have problems already are not without a row.
     """
     from alp_assets.intake.paths import PathResolver
 
     table, resolver = normalized.frame, PathResolver(media)
+    set_aside = [problem.file for problem in normalized.problems if problem.severity == "error" and problem.file]
     column = normalized.headers.get("relative_path", "relative_path")
     letter = normalized.letters.get("relative_path")
     problems, files, taken = list[Problem](), [], dict[str, int]()

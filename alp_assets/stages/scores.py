@@ -28,6 +28,7 @@ from alp_assets.stages.figures import (
     roc_points,
     section_entry,
 )
+from alp_assets.stages.marked import marked, unmarked
 from alp_assets.stages.models import package_sections, read_plan
 from alp_assets.stages.package import PackageFolder, write_summary
 from alp_assets.stages.serving import load_serving, score_clips, serving_model
@@ -96,7 +97,7 @@ def scores(folder: PackageFolder, params: Params, progress: Progress = silent) -
         empty = pd.DataFrame({name: pd.Series(dtype=_dtype(name)) for name in (*COLUMNS, "position")})
         table = pd.concat([empty, *(item.table for item in found if len(item.table))])
         table = table.sort_values("position")[list(COLUMNS)].reset_index(drop=True)
-        write_csv(part / SCORES_FILE, table)
+        write_csv(part / SCORES_FILE, marked(table))
         finite = table[np.isfinite(table["score"])]
         SCORES.validate(finite)
         write_csv(part / ROC_FILE, roc_points(finite))
@@ -113,11 +114,12 @@ def scores(folder: PackageFolder, params: Params, progress: Progress = silent) -
 
 def read_scores(folder: PackageFolder) -> pd.DataFrame:
     """The scores of a package, a row for each scored clip."""
-    return pd.read_csv(
+    table = pd.read_csv(
         folder.stage("scores") / SCORES_FILE,
         dtype={name: _dtype(name) for name in COLUMNS},
         keep_default_na=False,
     )
+    return unmarked(table)
 
 
 def read_metrics(folder: PackageFolder) -> dict[str, Any]:

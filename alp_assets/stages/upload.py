@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from alp_assets.errors import AlpError, PackageBusy, StageDamaged, UploadConflict
 from alp_assets.files import read_json, sha256_of, write_json
@@ -38,7 +40,7 @@ def upload(
     ``archive`` is the zip, by default the package's place in the inbox. The same bytes again are
     recognised and change nothing; other bytes under the name of a package that is here raise
     ``UploadConflict``. An upload that was damaged since is mended by the same bytes. Without an archive the
-    one that was kept before is checked.
+    one that was kept before is checked. Links in the inbox are refused; those to an ``archive`` are followed.
     """
     given, here = archive or folder.fetch_inbox(), folder.has("upload")
     if given.is_dir():
@@ -49,9 +51,48 @@ def upload(
         kept = folder.stage("upload")
         folder.prove("upload")
         return _again(folder, sha256_of(kept / ARCHIVE_FILE))
-    receipt: Receipt = {}
+    # without a buffer, which would not know what is written to the file meanwhile
+    with given.open("rb", buffering=0) if archive is not None else _open_arrived(given) as source:
+        return _received(folder, source, given, original_name or given.name, progress)
+
+
+def read_receipt(folder: PackageFolder) -> Receipt:
+    """The receipt of a package that has been uploaded."""
+    receipt: Receipt = read_json(folder.file("upload", RECEIPT_FILE))
+    return receipt
+
+
+def _open_arrived(path: Path) -> FileIO:
+    """Open a zip in the inbox. Who may write there could put links to what is another customer's."""
+    try:
+        customer = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            # without waiting for somebody to write to it, should it be a pipe
+            file = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=customer)
+        finally:
+            os.close(customer)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise _no_file(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise _no_file(path)
+    return os.fdopen(file, "rb", buffering=0)
+
+
+def _no_file(path: Path) -> AlpError:
+    return AlpError(
+        f"{path}: this or its customer's folder is a link, or it is no file. Links in the inbox are not followed. "
+        "Put the zip itself there."
+    )
+
+
+def _received(folder: PackageFolder, source: FileIO, given: Path, name: str, progress: Progress) -> Summary:
+    """Keep an open zip, which was given under a path, or find that it has been kept before."""
+    here, receipt = folder.has("upload"), Receipt()
     if here:
-        sent = sha256_of(given)
+        sent = hashlib.file_digest(source, "sha256").hexdigest()
         try:
             folder.stage("upload")
             folder.prove("upload")
@@ -61,17 +102,11 @@ def upload(
     with folder.publish("upload") as part:
         if not here and folder.has("upload"):  # it came while this process waited for its turn
             raise PackageBusy(f"{folder.key}: a zip has just been received under this name. Send this one again.")
-        sha256, size = _copy(given, part / ARCHIVE_FILE, progress)
+        sha256, size = _copy(source, given, part / ARCHIVE_FILE, progress)
         if receipt.get("sha256") != sha256:
-            receipt = _receipt(sha256, size, original_name or given.name)
+            receipt = _receipt(sha256, size, name)
         write_json(part / RECEIPT_FILE, receipt)
         return write_summary(part, _summary(sha256, size))
-
-
-def read_receipt(folder: PackageFolder) -> Receipt:
-    """The receipt of a package that has been uploaded."""
-    receipt: Receipt = read_json(folder.file("upload", RECEIPT_FILE))
-    return receipt
 
 
 def _receipt(sha256: str, size: int, name: str) -> Receipt:
@@ -115,28 +150,29 @@ def _summary(sha256: str, size: int) -> Summary:
     return Summary("upload", {"bytes": size, "sha256": sha256})
 
 
-def _copy(source: Path, target: Path, progress: Progress) -> tuple[str, int]:
+def _copy(source: FileIO, given: Path, target: Path, progress: Progress) -> tuple[str, int]:
     """Copy while hashing, so that the receipt speaks of the bytes that were kept.
 
     A file that is written to meanwhile is read anew: what was read may be half of one zip and half of another.
     """
     for _ in range(_TRIES):
-        with source.open("rb") as reader, target.open("wb") as writer:
-            before = _state(reader)
+        source.seek(0)
+        with target.open("wb") as writer:
+            before = _state(source)
             digest, done = hashlib.sha256(), 0
-            while chunk := reader.read(_CHUNK):
+            while chunk := source.read(_CHUNK):
                 digest.update(chunk)
                 writer.write(chunk)
                 done += len(chunk)
                 progress(done, max(done, before[0]), "bytes")
-            if _state(reader) == before and done == before[0]:
+            if _state(source) == before and done == before[0]:
                 return digest.hexdigest(), done
     raise AlpError(
-        f"{source}: was written to while it was read, {_TRIES} times, so that nothing of it was kept. Copy it to "
+        f"{given}: was written to while it was read, {_TRIES} times, so that nothing of it was kept. Copy it to "
         "the end and give it again; in the inbox it is taken again by itself."
     )
 
 
-def _state(reader: BinaryIO) -> tuple[int, int]:
+def _state(reader: FileIO) -> tuple[int, int]:
     status = os.fstat(reader.fileno())
     return status.st_size, status.st_mtime_ns

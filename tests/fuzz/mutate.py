@@ -30,7 +30,8 @@ _WORDS = {
         b"9" * 400, b"2025-02-30", b"0001-01-01", b"99999-01-01", b"45000", b"-45000.7", b"1e20", b"60",
         "오후 25:61".encode(), "예".encode(), b"relative_path", b"../../x", b"[" * 200,
         b'{"a":' * 200, b"\xa4\xa1",
-        b"<f>", b"<v>", b"<c r=\"A1\" t=\"s\"><v>99999999</v></c>", b"<!DOCTYPE a [<!ENTITY x \"y\">]>", b"&x;",
+        b"<f>", b"<v>", b"<v ", b"<xf/>", b"<si/>", b"<sheet ", b"<!--", b"-->",
+        b"<c r=\"A1\" t=\"s\"><v>99999999</v></c>", b"<!DOCTYPE a [<!ENTITY x \"y\">]>", b"&x;",
         b"&#0;", b"&#55296;", b' ref="A1:XFD1048576"', b' t="d"', b' t="e"', b' t="n"', b' t="inlineStr"',
     ),
     "audio": (
@@ -205,7 +206,7 @@ class Mutator:
         names = sorted(parts)
         if not names:
             return data
-        name = self._chance.choice([item for item in names if "sheet" in item or "shared" in item] or names)
+        name = self._chance.choice([item for item in names if re.search("sheet|shared|styles", item)] or names)
         if self._chance.random() < 0.3:
             name = self._chance.choice(names)
         parts[name] = self._tag(parts[name])[: self._most]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -36,13 +37,17 @@ def harmless(error: BaseException) -> bool:
 
 def _archive(data: bytes, scratch: Path) -> None:
     from alp_assets.intake.archive import open_archive
-    from alp_assets.stages.metadata import _accepted_rows
+    from alp_assets.intake.normalize import normalize
+    from alp_assets.intake.table import read_table
+    from alp_assets.stages.metadata import _with_files
 
     path = scratch / "package.zip"
     path.write_bytes(data)
-    if _seldom(data):
-        _accepted_rows(path, _PARAMS.upload, _NOW)
     with open_archive(path, _PARAMS.upload) as archive:
+        if _seldom(data) and archive.tables():
+            name = archive.tables()[0]
+            with suppress(AlpError):
+                _with_files(normalize(read_table(archive.read(name), name), now=_NOW), archive.media())
         for number, name in enumerate([*archive.tables(), *archive.media()]):
             try:
                 if number % 2:

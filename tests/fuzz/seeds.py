@@ -13,6 +13,12 @@ import numpy as np
 
 from tests.packages import audio, hum, row, table
 
+SHEET = (
+    b'<sheet name="a" sheetId="9" r:id="rId1" '
+    b'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"/>'
+)
+"""One more sheet of a workbook, which is the first one's part again."""
+
 _RATE = 16_000
 _PHASE_POINTS = 300
 
@@ -107,6 +113,8 @@ def _tables() -> Iterator[bytes]:
     yield ("보내는 표\n\n" + korean.replace("section_id", "설비 번호")).encode("cp949")
     yield b'relative_path,machine_type,section_id,recorded_at\n"audio/a ""b"".wav",fan,="007",2025-03-04\n'
     yield from _workbooks()
+    yield swollen("xl/workbook.xml", b"</sheets>", 3 * SHEET)
+    yield swollen("xl/worksheets/sheet1.xml", b"</sheetData>", b"<!-- <c><f>1</f> <v <v --><row/>")
 
 
 def _workbooks() -> Iterator[bytes]:
@@ -130,6 +138,19 @@ def _workbooks() -> Iterator[bytes]:
     stream = io.BytesIO()
     book.save(stream)
     yield stream.getvalue()
+
+
+def swollen(part: str, before: bytes, more: bytes) -> bytes:
+    """A small workbook with more XML in one of its parts, before the first place that reads so."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(next(_workbooks()))) as old, zipfile.ZipFile(stream, "w", 8) as book:
+        for name in old.namelist():
+            held = old.read(name)
+            if name == part:
+                assert before in held
+                held = held.replace(before, more + before, 1)
+            book.writestr(zipfile.ZipInfo(name), held, compress_type=8)
+    return stream.getvalue()
 
 
 _SOUNDS = [

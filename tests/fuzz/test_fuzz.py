@@ -14,10 +14,13 @@ import pytest
 from alp_assets.intake.workbook import _merges, _uncomputed
 from tests.fuzz.mutate import LONGEST, Mutator
 from tests.fuzz.readers import TARGETS, harmless, reader
-from tests.fuzz.seeds import seeds
+from tests.fuzz.seeds import SHEET, seeds, swollen
 from tools.fuzz import HANG_S, fuzz
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*"))
+FORMATS = b"".join(b'<xf numFmtId="%d"/>' % (number**3 % 97) for number in range(500_000))
+COMMENT = b'<!--<c r="A9"><f>1</f>%b</c>-->' % (b"<v " * 100_000)
+HEADERS = b"relative_path,machine_type,section_id,recorded_at,snr_db\n"
 FILES = {"archive": 60, "table": 25, "audio": 60, "signals": 60}
 
 
@@ -43,20 +46,44 @@ def test_what_was_found_once_does_no_harm_again(path, tmp_path):
         ("table", b"relative_path,machine_type" + b",section_id,reco" * 4_000 + b"\n"),
         ("table", b"relative_path,machine_type" + b",a%d" * 8_000 + b"\n"),
         ("table", b"relative_path,machine_type," + b"(" * 120_000 + b"\n"),
+        ("table", (b",".join([b"(" * 1_000] * 250) + b"\n") * 20),
+        ("table", HEADERS + b"a,%b,1,2025,1\n" % (b"(" * 120_000)),
+        ("table", HEADERS + b"a,fan,1,2025,1%b1\n" % (b" " * 120_000)),
+        ("table", swollen("xl/styles.xml", b"</cellXfs>", FORMATS)),
+        ("table", swollen("xl/workbook.xml", b"</sheets>", SHEET * 8_000)),
+        ("table", swollen("xl/worksheets/sheet1.xml", b"</sheetData>", COMMENT)),
         ("signals", b"time,Ia\n" + b"0.1,2\n" * 40 + b"0.2," + b"1" * 60_000 + b"x\n"),
         ("signals", b"0.1 2\n" * 40 + b"0.2" + b" " * 500_000 + b"1\n"),
         ("signals", b"time,Ia\n" + b"2025-02-31 10:00:%02d,1\n" * 40),
     ],
-    ids=["headers alike", "headers", "brackets", "digits", "spaces", "31 February"],
+    ids=[
+        "headers alike",
+        "headers",
+        "brackets",
+        "brackets in headers",
+        "brackets in a cell",
+        "spaces in a number",
+        "styles",
+        "sheets",
+        "values in a comment",
+        "digits",
+        "spaces",
+        "31 February",
+    ],
 )
 def test_what_took_for_ever_once_is_quick(target, data, tmp_path):
     survives(target, data, tmp_path)
 
 
-@pytest.mark.parametrize("tag", [b"<f>", b"<f ", b'<c r="A1">', b"<c ", b"<mergeCell ", b"<f></f", b"<c><f>"])
-def test_tags_that_never_close_take_no_longer_than_others(tag):
+@pytest.mark.parametrize(
+    "around", [(b"<f></f>", b""), (b'<c r="A1"><f>1</f>', b"</c>")], ids=["bare", "in a cell"]
+)
+@pytest.mark.parametrize(
+    "tag", [b"<f>", b"<f ", b"<v ", b"<v>", b'<c r="A1">', b"<c ", b"<mergeCell ", b"<f></f", b"<c><f>", b"<a:"]
+)
+def test_tags_that_never_close_take_no_longer_than_others(tag, around):
     began = time.process_time()
-    part = b"<f></f>" + tag * (1_000_000 // len(tag))
+    part = around[0] + tag * (1_000_000 // len(tag)) + around[1]
     _uncomputed(part), _merges(part)
     assert time.process_time() - began < HANG_S
 

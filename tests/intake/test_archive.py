@@ -221,6 +221,55 @@ def test_zip64_directories_are_counted(tmp_path, monkeypatch):
         open_archive(path, UploadParams(max_entries=7))
 
 
+def long_entries(count, size):
+    """Entries whose headers in the directory have a comment each."""
+    entries = []
+    for number in range(count):
+        info = zipfile.ZipInfo(f"audio/{number}.wav")
+        info.comment = b"c" * size
+        entries.append((info, b"x"))
+    return entries
+
+
+def test_a_directory_longer_than_its_files_need_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    made = []
+    original = zipfile.ZipInfo.__init__
+    path = write(tmp_path / "p.zip", long_entries(40, 60_000))
+    monkeypatch.setattr(zipfile.ZipInfo, "__init__", lambda *a, **k: (made.append(1), original(*a, **k))[1])
+    with pytest.raises(ArchiveRefused) as caught:
+        open_archive(path, UploadParams())
+    assert not made
+    (problem,) = caught.value.problems
+    assert "2,4" in problem.problem
+    assert "40 entries" in problem.problem
+    assert problem.told("ko").remedy
+
+
+def test_a_zip64_directory_longer_than_its_files_need_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
+    path = write(tmp_path / "p.zip", long_entries(40, 60_000))
+    assert b"PK\x06\x06" in path.read_bytes()
+    with pytest.raises(ArchiveRefused, match="40 entries"):
+        open_archive(path, UploadParams())
+
+
+def test_a_directory_that_only_claims_to_be_long_is_refused_before_it_is_read(tmp_path):
+    path = write(tmp_path / "p.zip", {"a.wav": NOISE}, zipfile.ZIP_STORED)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.rindex(b"PK\x05\x06") + 12, 2_900_000)
+    path.write_bytes(data)
+    with pytest.raises(ArchiveRefused, match="2,900,000 bytes"):
+        open_archive(path, UploadParams())
+
+
+@pytest.mark.parametrize("most", [3, zipfile.ZIP_FILECOUNT_LIMIT], ids=["zip64", "zip"])
+def test_directories_of_long_names_and_a_few_comments_are_fine(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", most)
+    names = [f"audio/{'긴 이름 ' * 20}{number}/{'가' * 80}.wav" for number in range(2_000)]
+    entries = [*long_entries(2, 65_000), *((name, b"x") for name in names)]
+    assert len(opened(tmp_path, entries).files) == 2_002
+
+
 def test_sizes_over_the_limits_are_refused(tmp_path):
     entries = {"audio/big.wav": b"x" * 1000, "audio/small.wav": b"y" * 10}
     opened(tmp_path, entries, max_entry_bytes=1000, max_total_bytes=1010).close()

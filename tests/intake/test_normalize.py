@@ -399,6 +399,19 @@ def test_unknown_columns_are_warned_of_with_near_misses():
     assert "Did you mean" not in result.problems[1].remedy
 
 
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("snr_db", "1" + " " * 200_000 + "1"),
+        ("machine_type", "(" * 200_000),
+        ("operator_confirmed", "yes" + "(" * 200_000),
+        ("recorded_at", "2024-03-05" + "T" * 200_000),
+    ],
+)
+def test_a_cell_without_a_meaning_may_be_as_long_as_it_likes(column, cell):
+    assert only_problem(**{column: cell}).column == column
+
+
 def test_rows_that_could_not_be_cut_are_passed_on():
     raw = read_table(b"path,machine,section,date,confirmed\na,fan,1,2024,1\nb,fan,1,2024,1,{},2\n", "metadata.csv")
     result = normalize(raw, now=NOW)

@@ -142,3 +142,11 @@ def test_mangled_paths_are_found_again(names, data):
 @given(st.lists(st.text(max_size=12), max_size=6), st.text(max_size=12))
 def test_any_text_resolves_to_a_name_or_none(names, cell):
     assert PathResolver(names).resolve(cell).name in {*names, None}
+
+
+def test_names_longer_than_any_disk_takes_are_found_and_not_compared():
+    letters = [chr(0xAC00 + number) for number in range(500)]
+    names = [f"audio/{''.join(letters[turn:] + letters[:turn]) * 100}{turn}.wav" for turn in range(40)]
+    resolver = PathResolver(names)
+    assert resolver.resolve(names[7]).name == names[7]
+    assert [resolver.resolve(f"{name}x").code for name in names] == ["recording_missing"] * 40

@@ -95,6 +95,11 @@ def test_files_that_are_no_pair(rows):
     assert found(*rows) == []
 
 
+@pytest.mark.parametrize("path", ["_" * 200_000 + "x", "x" + "_" * 200_000, "_L" * 100_000])
+def test_a_path_of_separators_takes_no_longer_than_others(path):
+    assert found({"relative_path": path}) == []
+
+
 def test_dates_in_the_future():
     assert found({}, {"recorded_at": "2025-01-03"}) == [("time_future", 3, "2025-01-03")]
 

@@ -10,9 +10,12 @@ from datetime import datetime
 import openpyxl
 import pytest
 
+from alp_assets.errors import TableRefused
+from alp_assets.intake import workbook as books
 from alp_assets.intake.normalize import normalize
 from alp_assets.intake.table import read_table
-from alp_assets.intake.workbook import column_letter
+from alp_assets.intake.workbook import column_letter, open_sheets
+from tests.fuzz.seeds import SHEET, swollen
 
 HEADER = ["파일명", "기계종류", "설비번호", "녹음일시", "작업자확인"]
 NOW = datetime(2026, 6, 1)
@@ -147,12 +150,76 @@ def test_a_cell_longer_than_excel_holds_is_told_short():
 
 
 def test_a_csv_cell_longer_than_any_is_refused_as_such():
-    from alp_assets.errors import TableRefused
-
     data = ("path,machine,section,date\n" + "a" * 200_000 + ",fan,1,2026\n").encode()
     with pytest.raises(TableRefused) as caught:
         read_table(data, "metadata.csv")
     assert caught.value.problems[0].code == "table_long_cell"
+
+
+def refused(data):
+    with pytest.raises(TableRefused) as caught:
+        read_table(data, "metadata.xlsx")
+    (problem,) = caught.value.problems
+    assert (problem.severity, problem.file) == ("refusal", "metadata.xlsx")
+    return problem
+
+
+def test_sheets_that_are_one_part_are_read_once():
+    assert len(open_sheets(swollen("xl/workbook.xml", b"</sheets>", 9 * SHEET), "metadata.xlsx")) == 1
+
+
+@pytest.mark.parametrize("count", [books.MOST_SHEETS, books.MOST_SHEETS + 1])
+def test_a_workbook_may_have_so_many_sheets_and_no_more(count):
+    book = openpyxl.Workbook()
+    book.active.append(HEADER)
+    book.active.append(row(1))
+    for _ in range(count - 1):
+        book.create_sheet()
+    stream = io.BytesIO()
+    book.save(stream)
+    if count <= books.MOST_SHEETS:
+        assert read(stream.getvalue()).problems == []
+    else:
+        problem = refused(stream.getvalue())
+        assert "65 sheets" in problem.problem
+        assert "64" in problem.problem
+        assert "시트" in problem.told("ko").problem
+
+
+def test_more_formats_or_texts_than_tables_have_are_refused(monkeypatch):
+    data = swollen("xl/styles.xml", b"</cellXfs>", b"<xf/>" * 200)
+    read_table(data, "metadata.xlsx")
+    monkeypatch.setitem(books.MOST_TAGS, "styles.xml", 200)
+    problem = refused(data)
+    assert "styles.xml" in problem.problem
+    assert "200" in problem.problem
+    assert "CSV UTF-8" in problem.remedy
+    assert "styles.xml" in problem.told("ko").problem
+
+
+def test_what_a_workbook_unpacks_to_is_limited_as_a_whole(monkeypatch):
+    data = workbook([row(1)])
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        whole = sum(info.file_size for info in archive.infolist())
+    monkeypatch.setattr(books, "MAX_UNPACKED_BYTES", whole)
+    assert read(data).problems == []
+    monkeypatch.setattr(books, "MAX_UNPACKED_BYTES", whole - 1)
+    assert refused(data).code == "workbook_bomb"
+
+
+def test_sheets_of_other_workbooks_that_are_kept_in_this_one_are_not_read():
+    book = openpyxl.Workbook()
+    book.active.append(HEADER)
+    book.active.append(row(1))
+    stream = io.BytesIO()
+    book.save(stream)
+    link = b'<externalReferences><externalReference r:id="rId99" '
+    link += b'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"/></externalReferences>'
+    target = io.BytesIO()
+    with zipfile.ZipFile(stream) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"</sheets>", b"</sheets>" + link))
+    assert read(target.getvalue()).problems == []
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """What customers really send: damaged, dangerous, wrong or merely unusual packages."""
 
+import csv
 import html
 import io
 import stat
@@ -16,11 +17,12 @@ import soundfile as sf
 from alp_assets.errors import AlpError, NameRefused, UploadConflict
 from alp_assets.params import with_overrides
 from alp_assets.stages.clips import read_clips
+from alp_assets.stages.evidence import FINDINGS_FILE, read_findings
 from alp_assets.stages.metadata import read_metadata, read_problems
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.quality import OK, SET_ASIDE, read_quality
 from alp_assets.stages.rejection import reject
-from alp_assets.stages.scores import read_metrics, read_scores
+from alp_assets.stages.scores import SCORES_FILE, read_metrics, read_scores
 from alp_assets.stages.upload import read_receipt, upload
 from schemas.sections import Section
 from tests.packages import (
@@ -701,6 +703,49 @@ def test_an_upload_that_was_changed_on_disk_is_not_worked_with(tmp_path):
         run_through(folder)
 
 
+@pytest.fixture
+def inbox(tmp_path):
+    """A package in the inbox's place, and another customer's upload."""
+    folder = PackageFolder(tmp_path / "data", "acme", "mine")
+    folder.inbox.parent.mkdir(parents=True)
+    secret = receive(tmp_path / "data", package(tmp_path / "p.zip"), customer="rival", package="secret")
+    return folder, secret.stage("upload") / "package.zip"
+
+
+def test_a_link_in_the_inbox_is_no_upload(inbox):
+    folder, secret = inbox
+    folder.inbox.symlink_to(secret)
+    with pytest.raises(AlpError, match=r"mine\.zip: .*link.* Put the zip itself there"):
+        upload(folder, FAST)
+    assert not folder.exists()
+
+
+def test_a_customers_folder_in_the_inbox_that_is_a_link_holds_no_uploads(inbox):
+    folder, secret = inbox
+    folder.inbox.parent.rmdir()
+    folder.inbox.parent.symlink_to(secret.parent)
+    secret.with_name("mine.zip").write_bytes(secret.read_bytes())
+    with pytest.raises(AlpError, match=r"mine\.zip: .*link.* Put the zip itself there"):
+        upload(folder, FAST)
+    assert not folder.exists()
+
+
+def test_a_link_in_the_inbox_is_not_compared_with_what_was_kept(inbox):
+    folder, secret = inbox
+    folder.inbox.write_bytes(secret.read_bytes())
+    upload(folder, FAST)
+    folder.inbox.unlink()
+    folder.inbox.symlink_to(secret)
+    with pytest.raises(AlpError, match="link"):
+        upload(folder, FAST)
+
+
+def test_a_link_that_its_operator_names_is_followed(tmp_path):
+    archive = package(tmp_path / "p.zip")
+    (tmp_path / "today.zip").symlink_to(archive)
+    assert_kept(receive(tmp_path / "data", tmp_path / "today.zip"), archive)
+
+
 @pytest.mark.parametrize(
     "name", ["", "ACME", "../x", "a/b", "a b", "-a", "a_b", ".", "한화", "a\n", "a\x00", "a.zip", "a" * 300]
 )
@@ -738,6 +783,38 @@ def test_text_that_pages_and_pictures_would_read_as_code(tmp_path):
     assert len(pages) >= 4
     assert not any("<img src=x" in page or "<script>x" in page for page in pages)
     assert score_strips(read_scores(folder)).value.startswith("![")
+
+
+def test_a_table_that_takes_too_long_to_read_refuses_the_package_in_words(tmp_path):
+    params = with_overrides(FAST, {"upload.table_seconds": 1e-6})
+    refused(tmp_path / "data", package(tmp_path / "p.zip"), "metadata.csv", "upload.table_seconds", params=params)
+
+
+FORMULAS = ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(1)", "'=1", "''=1", "'quoted", "plain"]
+
+
+def test_no_list_that_people_open_holds_a_formula_and_every_id_is_read_back_as_it_was(tmp_path):
+    files, rows = machine_files(train=6, normal=1, anomaly=1)
+    rows = [{**item, "section_id": "=1+1", "clip_id": name} for item, name in zip(rows, FORMULAS, strict=True)]
+    rows[0]["machine_type"] = "=2+2"
+    archive = zipped(tmp_path / "p.zip", {**files, "metadata.csv": table(rows)})
+    folder = receive(tmp_path / "data", archive)
+    run_through(folder, params=with_overrides(FAST, {"models.second_opinions": ["isolation_forest"]}))
+    scores = read_scores(folder)
+    assert scores["clip_id"].tolist() == FORMULAS[1:]
+    assert set(scores["section_id"]) == {"=1+1"}
+    assert set(read_findings(folder)["clip_id"]) <= set(FORMULAS)
+    (problem,) = [problem for problem in read_problems(folder) if problem.severity == "error"]
+    assert problem.value == "=2+2"
+    for path in (
+        folder.stage("metadata") / "problems.csv",
+        folder.stage("scores") / SCORES_FILE,
+        folder.stage("scores") / FINDINGS_FILE,
+    ):
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            cells = [cell for record in csv.reader(stream) for cell in record]
+        assert len(cells) > 11
+        assert not any(cell.startswith(("=", "+", "@", "\t")) for cell in cells)
 
 
 def test_of_two_tables_the_one_that_is_not_read_is_named(tmp_path):
