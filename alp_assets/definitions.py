@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from alp_assets.assets.job import assets, onboard
+from alp_assets.assets.processes import in_process_executor
 from alp_assets.assets.workplace import Workplace
 from alp_assets.checks.gates import gates
 from alp_assets.watch.logs import set_up
@@ -12,6 +13,7 @@ from sensors.failures import failures
 from sensors.findings import findings
 from sensors.freshness import customers, fresh, freshness
 from sensors.notices import notices
+from sensors.upkeep import upkeep
 from sensors.uploads import uploads
 
 set_up()  # this process may be a run's, a sensor's or a worker's: none begins in code of ALP
@@ -20,7 +22,7 @@ defs = dg.Definitions(
     assets=[*assets, customers],
     asset_checks=[*gates, fresh],
     jobs=[onboard],
-    sensors=[uploads, failures, findings, freshness, notices],
+    sensors=[uploads, failures, findings, freshness, notices, upkeep],
     resources={"workplace": Workplace()},
-    executor=dg.in_process_executor,
+    executor=in_process_executor,
 )

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from alp_assets.progress import Progress
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.rejection import failed_gates, reject
 from alp_assets.stages.summary import Summary
-
-if TYPE_CHECKING:
-    import dagster as dg
-
-_PROCESS_TAG = "alp/process"
 
 
 @dataclass(frozen=True)
@@ -43,12 +37,13 @@ def onboard(
 
     from alp_assets.assets.instance import open_instance
     from alp_assets.assets.job import assets
+    from alp_assets.assets.processes import end_killed_runs, process_tag
     from alp_assets.assets.workplace import Workplace, packages
     from alp_assets.checks.gates import gates
 
     config = {"archive": str(archive.resolve()), "original_name": archive.name}
     with open_instance(folder.data_root) as instance:
-        _end_killed_runs(instance)
+        end_killed_runs(instance)
         instance.add_dynamic_partitions(str(packages.name), [folder.key])
         result = dg.materialize(
             [*assets, *gates],
@@ -59,7 +54,7 @@ def onboard(
                 "ops": {"upload": {"config": config}},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
-            tags={"customer": folder.customer, _PROCESS_TAG: _process(os.getpid())},
+            tags={"customer": folder.customer, **process_tag()},
             raise_on_error=False,
         )
         if _interrupted(result):
@@ -72,30 +67,6 @@ def _interrupted(result: Any) -> bool:
     """Whether somebody pressed Ctrl-C, which Dagster reports as the failure of a step."""
     failures = [event.step_failure_data for event in result.all_events if event.event_type_value == "STEP_FAILURE"]
     return any("Interrupt" in (failure.error.cls_name or "") for failure in failures if failure.error is not None)
-
-
-def _end_killed_runs(instance: dg.DagsterInstance) -> None:
-    """Fail the runs of commands on this machine that were killed.
-
-    Nobody else would: they would stay "started", and keep their places in Dagster's pools, for ever.
-    """
-    import dagster as dg
-
-    for run in instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        process = run.tags.get(_PROCESS_TAG, "")
-        host, _, rest = process.partition(":")
-        if host == socket.gethostname() and _process(int(rest.partition(":")[0])) != process:
-            instance.report_run_failed(run, "The command was killed before it ended.")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-
-
-def _process(pid: int) -> str:
-    """Machine, number and start time of a process; another one that got the same number differs."""
-    try:
-        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        started = "ended"
-    return f"{socket.gethostname()}:{pid}:{started}"
 
 
 def _reasons(folder: PackageFolder, result: Any) -> list[str]:

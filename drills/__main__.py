@@ -18,6 +18,7 @@ from drills import (
     corrupted,
     disk_full,
     half_zip,
+    kill_all,
     kill_process,
     memory,
     read_only,
@@ -31,6 +32,7 @@ from drills.verdict import Drill, DrillFailed, DrillSkipped, Result, Verdict, ch
 
 _ROOMS = (
     kill_process,
+    kill_all,
     disk_full,
     read_only,
     clock,

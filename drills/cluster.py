@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +17,7 @@ from alp_assets.stages.package import PackageFolder
 from drills.aftermath import check, check_recovered
 from drills.children import wait_for
 from drills.ground import PACKAGE, Ground
+from drills.runs import DONE_S, MOST_TRIES, Runs, all_ended, half_through, runs_of, send
 from drills.verdict import Drill, DrillSkipped, expect
 
 if TYPE_CHECKING:
@@ -27,14 +27,9 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 CUSTOMERS = 3
-DONE_S = 900.0
-MOST_TRIES = 3
 _MONITOR = {"enabled": True, "poll_interval_seconds": 2, "start_timeout_seconds": 240, "max_runtime_seconds": 600}
 
 Kill = Callable[["Cluster", Sequence[PackageFolder], "dg.DagsterInstance"], str]
-
-Runs = dict[str, list[Any]]
-"""Dagster's records of the runs of each package, by its key, the first try first."""
 
 
 @contextmanager
@@ -75,12 +70,12 @@ def killed(ground: Ground, kill: Kill, name: str) -> str:
     folders = [PackageFolder(cluster.place.data_root, f"{name}-{number}", PACKAGE) for number in range(CUSTOMERS)]
     with patch.dict(os.environ, cluster.environment), _instance(cluster) as instance:
         known = {folder.key for folder in folders}
-        _send(ground, folders)
+        send(ground, folders)
         what = kill(cluster, folders, instance)
         wait_for(
-            lambda: _all_ended(instance, known), f"every run has ended after {name} was killed", seconds=DONE_S
+            lambda: all_ended(instance, known), f"every run has ended after {name} was killed", seconds=DONE_S
         )
-        runs = _runs(instance, known)
+        runs = runs_of(instance, known)
         tries = {key: len(found) for key, found in runs.items()}
         states = {key: found[-1].dagster_run.status.value for key, found in runs.items()}
         expect(set(states.values()) == {"SUCCESS"}, f"the packages ended with {states} after {tries} tries")
@@ -99,7 +94,7 @@ def kill_worker(cluster: Cluster, folders: Sequence[PackageFolder], instance: dg
     busy: list[str] = []
 
     def found() -> bool:
-        busy[:] = _busy_workers(cluster, _runs(instance, keys))
+        busy[:] = _busy_workers(cluster, runs_of(instance, keys))
         return bool(busy)
 
     wait_for(found, "a worker has a run")
@@ -111,7 +106,7 @@ def kill_service(
     cluster: Cluster, folders: Sequence[PackageFolder], instance: dg.DagsterInstance, *, service: str
 ) -> str:
     """A service, with all its processes, once a package is half through."""
-    wait_for(lambda: any(map(_half_through, folders)), "a package is half through")
+    wait_for(lambda: any(map(half_through, folders)), "a package is half through")
     pid = cluster.supervisor.pid(service)
     os.killpg(pid, signal.SIGKILL)
     wait_for(lambda: cluster.supervisor.pid(service) != pid, f"{service} is started again")
@@ -128,52 +123,6 @@ def _instance(cluster: Cluster) -> Iterator[dg.DagsterInstance]:
 
     with dagster.DagsterInstance.from_config(str(cluster.place.home)) as instance:
         yield instance
-
-
-def _send(ground: Ground, folders: list[PackageFolder]) -> None:
-    for folder in folders:
-        folder.inbox.parent.mkdir(parents=True, exist_ok=True)
-        fresh = folder.inbox.with_suffix(".part")
-        shutil.copyfile(ground.archive, fresh)
-        fresh.rename(folder.inbox)
-
-
-def _half_through(folder: PackageFolder) -> bool:
-    return (folder.path / "metadata").is_dir() and not (folder.path / "scores").is_dir()
-
-
-def _runs(instance: dg.DagsterInstance, keys: set[str]) -> Runs:
-    """Asked again while the database is away."""
-    until = time.monotonic() + DONE_S
-    while True:
-        try:
-            records = instance.get_run_records(ascending=True)
-        except Exception:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.5)
-            continue
-        found: Runs = {}
-        for record in records:
-            key = record.dagster_run.tags.get("dagster/partition", "")
-            if key in keys:
-                found.setdefault(key, []).append(record)
-        return found
-
-
-def _all_ended(instance: dg.DagsterInstance, keys: set[str]) -> bool:
-    """Whether each package's last run is over and will not be tried again."""
-    runs = _runs(instance, keys)
-    time.sleep(0.5)
-    return runs.keys() == keys and all(_over(found[-1], len(found)) for found in runs.values())
-
-
-def _over(record: Any, tries: int) -> bool:
-    run = record.dagster_run
-    if run.status.value == "SUCCESS":
-        return True
-    retried = run.tags.get("dagster/will_retry") == "true" or "dagster/will_retry" not in run.tags
-    return run.is_finished and (tries >= MOST_TRIES or not retried)
 
 
 def _busy_workers(cluster: Cluster, runs: Runs) -> list[str]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import struct
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from alp_assets.errors import AlpError
-from alp_assets.params import load_params
+from alp_assets.params import PROJECT, load_params
 from alp_assets.registry.registry import Registry
 from alp_assets.stages.catalog import run_stage
 from alp_assets.stages.models import package_sections
@@ -20,6 +25,8 @@ from drills.aftermath import check
 from drills.children import stages_of
 from drills.ground import CUSTOMER, Ground
 from drills.verdict import Drill, DrillFailed, expect
+
+_THRESHOLD = 0.123456
 
 
 def stage_folders(ground: Ground) -> str:
@@ -83,6 +90,32 @@ def registry(ground: Ground, harm: Callable[[Path], None]) -> str:
     return str(end)
 
 
+def registry_value(ground: Ground) -> str:
+    """A threshold of which one bit is another: nothing is scored by it; once set anew, all goes on."""
+    folder = ground.before("scores")
+    place, backup = folder.data_root / "registry.db", folder.data_root / "backup.db"
+    with closing(sqlite3.connect(place)) as source, closing(sqlite3.connect(backup)) as target:
+        source.backup(target)
+    found = Registry(folder.data_root)
+    version = found.versions(package_sections(folder)[0])[0].version
+    found.save_threshold(version, _THRESHOLD, "", "drill")
+    _flip_value(place, _THRESHOLD)
+    end = stages_of(folder, None, "scores").end()
+    expect(end.kind == "RegistryRefused" and version in end.text, f"scores did not name the threshold: {end}")
+    expect(not (folder.path / "scores").exists(), "something was scored by a damaged threshold")
+    command = f"alp models threshold {version}"
+    expect(command in end.text, f"it does not say what to do: {end}")
+    words = [*command.split()[1:], str(_THRESHOLD), "--data", str(folder.data_root)]
+    subprocess.run([sys.executable, "-m", "alp_assets", *words], cwd=PROJECT, check=True, capture_output=True)
+    again = stages_of(folder, None, "scores").end()
+    expect(again.well, f"with a threshold that was set anew, scores ended with {again}")
+    for path in folder.data_root.glob("registry.db*"):
+        path.unlink()
+    backup.rename(place)
+    check(ground, folder)
+    return str(end)
+
+
 def overwritten(place: Path) -> None:
     """The first pages hold something else."""
     with place.open("r+b") as stream:
@@ -107,6 +140,17 @@ def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
+
+
+def _flip_value(place: Path, value: float) -> None:
+    """Change one bit of a number that a database holds once."""
+    with closing(sqlite3.connect(place)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(place.read_bytes())
+    wanted = struct.pack(">d", value)
+    expect(data.count(wanted) == 1, f"{value} is not once in the registry")
+    data[data.index(wanted)] ^= 1
+    place.write_bytes(data)
 
 
 def _largest(folder: Path) -> Path:
@@ -137,4 +181,5 @@ DRILLS = (
             ("cut", "of which half is gone", cut),
         )
     ),
+    Drill("corrupted-registry-value", "a registry with a flipped bit in a threshold that was set", registry_value),
 )

@@ -13,11 +13,14 @@ from drills.results import keep
 from drills.verdict import Drill, DrillFailed, DrillSkipped, Result, chosen, expect
 
 FAULTS = """
-kill-worker kill-daemon kill-postgres kill-redis read-only two-machines replaced half-zip memory stuck-decode clock
+kill-all kill-worker kill-daemon kill-postgres kill-redis read-only two-machines replaced half-zip memory
+stuck-decode clock-run clock-dagster clock-inbox clock-freshness
 disk-full-upload disk-full-metadata disk-full-quality disk-full-clips disk-full-embeddings disk-full-models
 disk-full-scores disk-full-report corrupted-stage corrupted-model corrupted-registry
+corrupted-registry-value
 """
-QUICK = [drill for drill in (*half_zip.DRILLS, *clock.DRILLS) if drill.name != "clock-run"]
+SLOW = ("clock-run", "clock-dagster")
+QUICK = [drill for drill in (*half_zip.DRILLS, *clock.DRILLS) if drill.name not in SLOW]
 
 
 @pytest.fixture(scope="module")
