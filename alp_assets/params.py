@@ -36,6 +36,7 @@ class _Group(BaseModel):
 class UploadParams(_Group):
     """Limits of the archive, which is refused before anything is unpacked, and of reading its table."""
 
+    max_bytes: int = Field(default=100 * 2**30, gt=0, description="of the zip itself")
     max_entries: int = Field(default=200_000, gt=0)
     max_total_bytes: int = Field(default=200 * 2**30, gt=0, description="sum of unpacked sizes")
     max_entry_bytes: int = Field(default=8 * 2**30, gt=0)

@@ -47,6 +47,7 @@ from alp_assets.stages.clips import clip_path, read_clips
 from alp_assets.stages.clips_signals import read_signal_clip
 from alp_assets.stages.embeddings import read_embeddings
 from alp_assets.stages.evidence import read_findings, read_maps
+from alp_assets.stages.marked import unmarked
 from alp_assets.stages.metadata import read_problems
 from alp_assets.stages.models import read_plan, read_threshold
 from alp_assets.stages.package import PackageFolder
@@ -133,7 +134,7 @@ class _Told:
 def _read_opinions(folder: PackageFolder) -> pd.DataFrame:
     """What the second opinions say of each clip; a score may be missing."""
     figures = ("score", "severity", "threshold")
-    table = pd.read_csv(folder.stage("scores") / OPINIONS_FILE, dtype="str", keep_default_na=False)
+    table = unmarked(pd.read_csv(folder.stage("scores") / OPINIONS_FILE, dtype="str", keep_default_na=False))
     return table.assign(**{name: pd.to_numeric(table[name]) for name in figures})
 
 

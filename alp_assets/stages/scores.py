@@ -101,7 +101,7 @@ def scores(folder: PackageFolder, params: Params, progress: Progress = silent) -
         finite = table[np.isfinite(table["score"])]
         SCORES.validate(finite)
         write_csv(part / ROC_FILE, roc_points(finite))
-        write_csv(part / OPINIONS_FILE, _all_opinions(found))
+        write_csv(part / OPINIONS_FILE, marked(_all_opinions(found)))
         write_evidence(part, [item.explained for item in found if item.explained])
         write_dcase(part / DCASE, finite)
         metrics = package_metrics([item.entry for item in found], table, params)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
-from alp_assets.errors import AlpError, PackageBusy, StageDamaged, UploadConflict
+from alp_assets.errors import AlpError, DiskRefused, PackageBusy, StageDamaged, UploadConflict
 from alp_assets.files import read_json, sha256_of, write_json
 from alp_assets.params import Params
 from alp_assets.progress import Progress, silent
@@ -53,12 +54,20 @@ def upload(
         return _again(folder, sha256_of(kept / ARCHIVE_FILE))
     # without a buffer, which would not know what is written to the file meanwhile
     with given.open("rb", buffering=0) if archive is not None else _open_arrived(given) as source:
+        _refuse_too_large(source, given, params.upload.max_bytes)
         return _received(folder, source, given, original_name or given.name, progress)
 
 
 def read_receipt(folder: PackageFolder) -> Receipt:
-    """The receipt of a package that has been uploaded."""
-    receipt: Receipt = read_json(folder.file("upload", RECEIPT_FILE))
+    """The receipt of a package that has been uploaded; ``StageDamaged`` where it cannot be read."""
+    path = folder.file("upload", RECEIPT_FILE)
+    try:
+        receipt: Receipt = read_json(path)
+    except ValueError as error:
+        raise StageDamaged(
+            f"{path}: cannot be read ({error}). Send the zip of package {folder.package} again under its name, "
+            "which mends it."
+        ) from error
     return receipt
 
 
@@ -79,6 +88,23 @@ def _open_arrived(path: Path) -> FileIO:
         os.close(file)
         raise _no_file(path)
     return os.fdopen(file, "rb", buffering=0)
+
+
+def _refuse_too_large(source: FileIO, given: Path, most: int) -> None:
+    if (size := os.fstat(source.fileno()).st_size) > most:
+        raise AlpError(
+            f"{given}: has {size:,} bytes; an upload may have {most:,} (upload.max_bytes). Send several packages."
+        )
+
+
+def _refuse_full(source: FileIO, given: Path, part: Path, data_root: Path) -> None:
+    """Refuse to fill the disk that others work on; a file may say that it is larger than what it takes."""
+    size, free = os.fstat(source.fileno()).st_size, shutil.disk_usage(part).free
+    if size > free:
+        raise DiskRefused(
+            f"{data_root}: the disk is full: {given.name} has {size:,} bytes, and {free:,} are left. Make room, "
+            "and run it again."
+        )
 
 
 def _no_file(path: Path) -> AlpError:
@@ -102,6 +128,7 @@ def _received(folder: PackageFolder, source: FileIO, given: Path, name: str, pro
     with folder.publish("upload") as part:
         if not here and folder.has("upload"):  # it came while this process waited for its turn
             raise PackageBusy(f"{folder.key}: a zip has just been received under this name. Send this one again.")
+        _refuse_full(source, given, part, folder.data_root)
         sha256, size = _copy(source, given, part / ARCHIVE_FILE, progress)
         if receipt.get("sha256") != sha256:
             receipt = _receipt(sha256, size, name)

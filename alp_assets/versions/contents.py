@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from alp_assets.errors import VersionRefused
 from alp_assets.stages.clips import CLIPS_FILE
+from alp_assets.stages.marked import unmarked
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.scores import COLUMNS, METRICS_FILE, SCORES_FILE
 from alp_assets.versions.revisions import Revision
@@ -65,7 +66,7 @@ class Contents:
         data = io.BytesIO(self.read(path))
         try:
             table = pd.read_csv(data, dtype=types, keep_default_na=False, na_values=blank)
-            return table.set_index("clip_id")
+            return unmarked(table).set_index("clip_id")
         except (KeyError, ValueError) as error:
             raise VersionRefused(
                 f"{path}: is damaged ({error}). Run the stage scores again, or `alp restore` the version."

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from alp_assets.commands.lines import local_time
 from alp_assets.errors import VersionRefused
 from alp_assets.registry.registry import Registry
-from alp_assets.terminal import local_time
 from alp_assets.versions.compare import Change, differences
 from alp_assets.versions.contents import contents_of, present
 from alp_assets.versions.history import package_history, section_history
