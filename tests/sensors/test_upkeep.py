@@ -153,8 +153,12 @@ def test_a_second_try_is_not_judged_by_the_process_of_the_first(instance):
     assert status(instance, second) is STARTED
 
 
-@pytest.mark.parametrize("tags", [LAUNCHED, {}, LAUNCHED | tag("another run"), tag("another run")], ids=str)
-@pytest.mark.parametrize("pid", [os.getpid(), NO_PID])
+@pytest.mark.parametrize(
+    "tags",
+    [LAUNCHED, {}, LAUNCHED | tag("another run"), tag("another run")],
+    ids=["launched", "no tag", "launched, of another run", "of another run"],
+)
+@pytest.mark.parametrize("pid", [os.getpid(), NO_PID], ids=["alive", "gone"])
 def test_a_run_that_died_before_it_could_say_who_works_on_it_goes_by_what_dagster_noted(instance, pid, tags):
     """It notes the process of runs that the code server starts; a second try has the tag of the first."""
     run = started(instance, tags)
