@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alp_assets.progress import Progress
+from alp_assets.stages.disk import disk_told
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.rejection import failed_gates, reject
 from alp_assets.stages.summary import Summary
@@ -31,7 +32,11 @@ def onboard(
     told: Callable[[Summary], None],
     progress: Callable[[str], Progress],
 ) -> Onboarded:
-    """Work one package through all stages. A refused package gets its letter in ``rejected/``."""
+    """Work one package through all stages. A refused package gets its letter in ``rejected/``.
+
+    Raises:
+        DiskRefused: a disk that is full or read-only keeps Dagster from recording the run.
+    """
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     import dagster as dg
 
@@ -42,7 +47,7 @@ def onboard(
     from alp_assets.checks.gates import gates
 
     config = {"archive": str(archive.resolve()), "original_name": archive.name}
-    with open_instance(folder.data_root) as instance:
+    with disk_told(folder.data_root, f"the run of {folder.key}"), open_instance(folder.data_root) as instance:
         end_killed_runs(instance)
         instance.add_dynamic_partitions(str(packages.name), [folder.key])
         result = dg.materialize(

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from alp_assets.params import load_params
+from alp_assets.params import PROJECT, load_params
 from alp_assets.stages.catalog import run_stage
-from alp_assets.stages.package import STAGES
+from alp_assets.stages.package import STAGES, PackageFolder
 from drills.aftermath import check, check_intact
-from drills.children import stages_of
-from drills.ground import PARAMETERS, Ground
+from drills.children import environment_without_dagster, stages_of
+from drills.ground import CUSTOMER, PACKAGE, PARAMETERS, Ground
 from drills.verdict import Drill, DrillSkipped, expect
 
 _SIZE = "48m"
+_TO_BEGIN, _TO_RECORD = 300_000, 1_500_000
+"""Bytes with which Dagster's own files do not find room, at the beginning and in the middle of a run."""
+
 _PAGE = 4096
 _PATCHES = PARAMETERS.replace("isolation_forest", "patch_memory") + "embeddings: {encoder: logmel}\n"
 
@@ -55,6 +59,40 @@ def mapped_arrays(ground: Ground) -> str:
         parameters.write_text(PARAMETERS, encoding="utf-8")
         check(ground, folder)
     return f"{needed:,} bytes of arrays: {end}"
+
+
+def onboard(ground: Ground) -> str:
+    """`alp onboard` with too little room to begin, to record what it does, and for a stage: each told in words."""
+    needed = sum(path.stat().st_size for path in (ground.undisturbed.path / "clips").rglob("*") if path.is_file())
+    said = []
+    for leave in (_TO_BEGIN, _TO_RECORD, _TO_RECORD + needed // 2):
+        with small_disk(ground.folder / "disk") as place:
+            folder = PackageFolder(ground.new_root(place / "data"), CUSTOMER, PACKAGE)
+            ballast = fill(place, leave=leave)
+            end = _onboard(ground, folder)
+            expect(
+                end.returncode in (1, 2), f"with {leave:,} bytes left it ended with {end.returncode}: {end.stderr}"
+            )
+            expect("the disk is full" in end.stderr, f"it does not say that the disk is full: {end.stderr}")
+            check_intact(ground, folder)
+            ballast.unlink()
+            end = _onboard(ground, folder)
+            expect(end.returncode == 0, f"with room again it ended with {end.returncode}: {end.stderr}")
+            check(ground, folder)
+            said.append(f"{leave:,} bytes")
+    return f"with {', '.join(said)} left: the disk is full, so that … could not be finished; then, with room, done"
+
+
+def _onboard(ground: Ground, folder: PackageFolder) -> subprocess.CompletedProcess[str]:
+    words = ["onboard", str(ground.archive), "-c", folder.customer, "-p", folder.package]
+    return subprocess.run(
+        [sys.executable, "-m", "alp_assets", *words, "--data", str(folder.data_root)],
+        cwd=PROJECT,
+        env=environment_without_dagster(),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
 
 
 @contextmanager
@@ -95,5 +133,6 @@ DRILLS = (
         )
         for stage in STAGES
     ),
+    Drill("disk-full-onboard", "`alp onboard` on disks with too little room for Dagster or a stage", onboard),
     Drill("disk-full-arrays", "a disk with half the room that memory-mapped arrays need", mapped_arrays),
 )

@@ -23,16 +23,23 @@ _SHOWN = 400
 _INTRODUCTION = """\
 # Faults and what becomes of a package
 
-`make drill` makes each of these faults for real, on a small package, and looks at what is left. `make drill
-ARGS="--list"` lists them; `make drill ARGS="disk-full clock-run"` makes some (names, or their
-beginnings). The exit code is 1 when one fails. A drill that a machine does not allow (mounting and host names need
-root; the cluster needs PostgreSQL and Redis) is skipped and says so. This page is written by `make drill`.
+`make drill` makes each of these faults on a small package, and looks at what is left. `make drill ARGS="--list"`
+lists them; `make drill ARGS="disk-full clock-run"` makes some (names, or their beginnings). The exit code is 1
+when one fails. A drill that a machine does not allow (mounting and host names need root; the cluster needs
+PostgreSQL and Redis) is skipped and says so. This page is written by `make drill`.
+
+The faults are real, but for the clock's: the machine's clock is never touched. In `clock-dagster` a real
+`dagster dev` with its daemon, code server and runs is started, whose Python code is told a time two days ahead
+(`time.time` is replaced, and in the daemon Dagster's own look at the time; gRPC, databases and files keep the
+machine's); the jump back is the end of that. In `clock-run`, `clock-inbox`, `clock-freshness` and `clock-cache`
+functions of ALP are called in a process in which `time.time`, and where it matters `datetime.now`, tell two days
+less.
 
 After every drill that leaves a package behind, the same is checked:
 
 - The zip that was sent is the zip that was kept, byte for byte.
 - Every finished stage is whole by its manifest; none is there by half, and no temporary folder is left.
-- The run has ended by itself. On the cluster, crashed runs are tried again twice at most, failed ones never.
+- The run has ended by itself. Dagster tries crashed runs again, twice at most, and failed ones never.
 - A second try gives, byte for byte, the stages, models and scores of a run that nobody disturbed, and the machine
   has one champion, which is whole.
 

@@ -2,13 +2,17 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 
 import dagster as dg
 import pytest
 
+from alp_assets.errors import DiskRefused
 from alp_assets.home import dagster_home
+from alp_assets.onboarding import onboard
+from alp_assets.stages.package import PackageFolder
 from tests.packages import machine_package
 
 KILLED = """
@@ -50,3 +54,16 @@ def test_a_command_killed_in_its_snapshot_does_not_block_the_next(tmp_path):
     with dg.DagsterInstance.from_config(str(dagster_home(tmp_path / "data"))) as instance:
         statuses = sorted(run.status.value for run in instance.get_runs())
     assert statuses == ["FAILURE", "SUCCESS"]
+
+
+def test_a_disk_that_is_too_full_for_dagster_is_told_in_words(tmp_path, monkeypatch):
+    def full(_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    room = os.statvfs(tmp_path)
+    monkeypatch.setattr("alp_assets.assets.instance.open_instance", full)
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*room[:4], 0, *room[5:])))
+    with pytest.raises(
+        DiskRefused, match=r"the disk is full, so that the run of acme__first could not be finished"
+    ):
+        onboard(PackageFolder(tmp_path, "acme", "first"), tmp_path / "first.zip", {}, print, print)

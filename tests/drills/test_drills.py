@@ -16,7 +16,7 @@ FAULTS = """
 kill-all kill-worker kill-daemon kill-postgres kill-redis read-only two-machines replaced half-zip memory
 stuck-decode clock-run clock-dagster clock-inbox clock-freshness
 disk-full-upload disk-full-metadata disk-full-quality disk-full-clips disk-full-embeddings disk-full-models
-disk-full-scores disk-full-report corrupted-stage corrupted-model corrupted-registry
+disk-full-scores disk-full-report disk-full-onboard corrupted-stage corrupted-model corrupted-registry
 corrupted-registry-value
 """
 SLOW = ("clock-run", "clock-dagster")
