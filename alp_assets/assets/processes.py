@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dagster._core.execution.retries import RetryMode
 
 _PLAIN = dg.in_process_executor
-_TAG = "alp/process"
+PROCESS_TAG = "alp/process"
 _PARTS = 5
 _PROC = Path("/proc")
 _ENDED = "ended"
@@ -33,7 +33,9 @@ def process_tag(run_id: str = "") -> dict[str, str]:
 
     ``run_id`` is whose tag it is, where that is known: a second try inherits the tags of the first.
     """
-    return {_TAG: ":".join((socket.gethostname(), str(os.getpid()), _began(os.getpid()), _booted(), run_id))}
+    return {
+        PROCESS_TAG: ":".join((socket.gethostname(), str(os.getpid()), _began(os.getpid()), _booted(), run_id))
+    }
 
 
 def end_killed_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -82,7 +84,7 @@ in_process_executor = dg.ExecutorDefinition(
 
 
 def _is_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    told = run.tags.get(_TAG, "").split(":")
+    told = run.tags.get(PROCESS_TAG, "").split(":")
     if len(told) == _PARTS and told[-1] in ("", run.run_id):
         host, pid, began, booted, _ = told
         return host == socket.gethostname() and (booted != _booted() or not _lives(int(pid), began))

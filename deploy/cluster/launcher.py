@@ -12,6 +12,8 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
+from alp_assets.assets.processes import PROCESS_TAG
+
 ANSWER_S = 3.0
 MISSES = 3
 """Looks in a row at which no worker says that it has the run. A worker is busy or reconnecting for one or two."""
@@ -32,6 +34,8 @@ class WatchedRunLauncher(CeleryRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Whether the run's worker works on it. What is found of a run that has just ended is of no account."""
         task_id = run.tags.get(DAGSTER_CELERY_TASK_ID_TAG)
+        if task_id is None and PROCESS_TAG in run.tags:  # of `alp onboard`, which no worker has
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
         if task_id is None:  # the daemon was killed after it had handed the run out
             if self._somebody_works_on(run.run_id):
                 return self._found(run)

@@ -8,6 +8,7 @@ from dagster._core.launcher import WorkerStatus
 from dagster._core.test_utils import create_run_for_test
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG as TASK
 
+from alp_assets.assets.processes import process_tag
 from deploy.cluster.launcher import MISSES, WatchedRunLauncher
 
 STARTED, CANCELING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING
@@ -110,6 +111,12 @@ def test_a_run_whose_task_was_never_noted_is_asked_for_by_its_own_id(launched):
     assert set(looks(launcher, run, 5)) == {WorkerStatus.RUNNING}
     celery.answers = {"cpu-2@here": []}
     assert looks(launcher, run, MISSES)[-1] == WorkerStatus.FAILED
+
+
+def test_a_run_of_a_command_is_no_worker_s(launched, instance):
+    launcher, _ = launched(Celery(answers=HAS_OTHERS))
+    run = create_run_for_test(instance, status=STARTED, tags=process_tag())
+    assert set(looks(launcher, run, MISSES + 1)) == {WorkerStatus.RUNNING}
 
 
 def test_a_run_that_is_stopped_on_purpose_is_not_tried_again(launched, instance):
