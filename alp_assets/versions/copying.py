@@ -69,9 +69,10 @@ def commit_copied(repository: Repository, folder: PackageFolder, params: Version
 def _copy(repository: Repository, unpushed: Unpushed) -> tuple[bool, int]:
     """Whether there is a DVC remote, and how many objects that it should get are nowhere."""
     with opened(repository) as store:
-        if store.remote and repository.own and not unpushed.knows(store.address):
-            unpushed.add(HISTORY, needed(repository))
-            unpushed.know(store.address)
+        if repository.own and not unpushed.knows(store.address):
+            if store.remote:
+                unpushed.add(HISTORY, needed(repository))
+            unpushed.know(store.address)  # also that there is none: what comes then gets everything
         waiting = unpushed.waiting()
         hashes = {value for values in waiting.values() for value in values}
         lost = store.push(hashes) if store.remote and hashes else set()

@@ -55,6 +55,21 @@ def test_another_remote_gets_everything_too(root, quick, tmp_path):
     assert restore(folder, "", quick).changed
 
 
+def test_a_remote_that_was_away_from_the_settings_gets_what_came_meanwhile(root, quick, tmp_path):
+    first = package(root, "first", "one")
+    make_repository(root, str(tmp_path / "store"))
+    assert snapshot(first, quick).pushed
+    config = root / ".dvc" / "config"
+    settings = config.read_text()
+    config.write_text("\n".join(line for line in settings.splitlines() if "remote = store" not in line))
+    second = package(root, "second", "two")
+    assert not snapshot(second, quick).pushed
+    config.write_text(settings)
+    assert snapshot(package(root, "third", "three"), quick).pushed
+    lost(second)
+    assert restore(second, "", quick).changed
+
+
 def test_what_was_not_to_be_copied_is_copied_when_it_is_allowed(root, quick, tmp_path):
     folder = package(root, "p", "one")
     make_repository(root, str(tmp_path / "store"))
