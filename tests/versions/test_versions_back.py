@@ -6,6 +6,7 @@ import sys
 
 import dagster as dg
 import pytest
+from dagster._core.test_utils import create_run_for_test
 from typer.testing import CliRunner
 
 from alp_assets.assets.events import forget_package, prune
@@ -264,10 +265,8 @@ def test_old_runs_are_pruned_and_the_latest_of_a_package_stays(instance):
 
 
 def test_a_package_with_a_run_that_goes_on_is_not_forgotten(instance):
-    run = instance.create_run_for_job(
-        _job(),
-        tags={"dagster/partition": "acme__first"},
-        status=dg.DagsterRunStatus.STARTED,
+    run = create_run_for_test(
+        instance, tags={"dagster/partition": "acme__first"}, status=dg.DagsterRunStatus.STARTED
     )
     with pytest.raises(PackageBusy, match=run.run_id):
         forget_package(instance, "acme__first")
@@ -275,24 +274,12 @@ def test_a_package_with_a_run_that_goes_on_is_not_forgotten(instance):
 
 def test_a_package_with_a_run_that_goes_on_is_not_restored(twice):
     with open_instance(twice.data_root) as instance:
-        run = instance.create_run_for_job(
-            _job(), tags={"dagster/partition": twice.key}, status=dg.DagsterRunStatus.STARTED
+        run = create_run_for_test(
+            instance, tags={"dagster/partition": twice.key}, status=dg.DagsterRunStatus.STARTED
         )
     done = CliRunner().invoke(app, ["restore", "acme/first@HEAD~1"])
     assert isinstance(done.exception, PackageBusy)
     assert run.run_id in str(done.exception)
-
-
-def _job() -> dg.JobDefinition:
-    @dg.op
-    def nothing() -> None:
-        pass
-
-    @dg.job
-    def onboard() -> None:
-        nothing()
-
-    return onboard
 
 
 def test_another_package_of_the_name_is_not_touched(twice, quick):

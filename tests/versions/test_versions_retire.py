@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 import pytest
+from dagster._core.test_utils import create_run_for_test
 from s3fs import S3FileSystem
 from typer.testing import CliRunner
 
@@ -240,8 +241,8 @@ def test_a_package_that_is_worked_on_stays_in_its_bucket(first, keeping):
 def test_the_command_takes_the_package_from_the_bucket_and_from_dagster(first, keeping):
     with open_instance(first.data_root) as instance:
         instance.add_dynamic_partitions(str(packages.name), [first.key])
-        run = instance.create_run_for_job(
-            _job(), tags={"dagster/partition": first.key}, status=dg.DagsterRunStatus.STARTED
+        run = create_run_for_test(
+            instance, tags={"dagster/partition": first.key}, status=dg.DagsterRunStatus.STARTED
         )
     with pytest.raises(PackageBusy, match=run.run_id):
         alp("retire", "acme/first", "--force", "--yes")
@@ -319,15 +320,3 @@ def _forbidding(real):
         return real(fs, method, *arguments, **more)
 
     return call
-
-
-def _job() -> dg.JobDefinition:
-    @dg.op
-    def nothing() -> None:
-        pass
-
-    @dg.job
-    def onboard() -> None:
-        nothing()
-
-    return onboard
