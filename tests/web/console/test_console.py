@@ -78,6 +78,21 @@ def test_what_one_presses_before_the_page_listens_does_nothing(open_page: Open, 
     page.wait_for_url("**/packages")
 
 
+def test_nobody_signs_out_in_vain_before_the_page_listens(open_page: Open) -> None:
+    page = open_page("/threshold")
+    held: list[Any] = []
+    page.route("**/js/pages/threshold.js", lambda route: held.append(route))
+    with page.expect_request("**/js/pages/threshold.js"):
+        page.reload(wait_until="commit")
+    expect(page.locator("#sign-out[inert]")).to_be_visible()
+    page.locator("#sign-out").click(force=True)
+    held[0].continue_()
+    page.locator("main:not([inert])").wait_for()
+    assert page.url.endswith("/threshold")
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/sign-in")
+
+
 def test_a_page_whose_script_cannot_be_had_says_so(browser: Any, served: Served) -> None:
     context = browser.new_context(base_url=served.url, locale="en-US")
     page = context.new_page()
