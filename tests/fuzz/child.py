@@ -51,12 +51,15 @@ def main(target: str, seed: int, folder: Path, corpus: Path, seconds: float, mem
             _once(run, data, scratch)
             (folder / "seeds" / str(number)).write_bytes(data)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = memory + _allocated()
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    full = memory + _allocated()
 
     state = _shared(folder / "state")
 
     def tried(data: bytes) -> None:
+        # each file has the limit for itself: what lies between the fuzzer's own notes is not given back
+        if (before := _allocated()) > full:
+            os._exit(0)
+        resource.setrlimit(resource.RLIMIT_DATA, (before + memory, resource.RLIM_INFINITY))
         (folder / "input").write_bytes(data)
         STATE.pack_into(state, 0, STATE.unpack(state)[0] + 1)
         error = _once(run, data, scratch, watch)
