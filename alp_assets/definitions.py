@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from alp_assets.assets.catching_up import catch_up_versions
 from alp_assets.assets.job import assets, onboard
 from alp_assets.assets.processes import in_process_executor
 from alp_assets.assets.workplace import Workplace
@@ -15,14 +16,15 @@ from sensors.freshness import customers, fresh, freshness
 from sensors.notices import notices
 from sensors.upkeep import upkeep
 from sensors.uploads import uploads
+from sensors.versions import versions
 
 set_up()  # this process may be a run's, a sensor's or a worker's: none begins in code of ALP
 
 defs = dg.Definitions(
     assets=[*assets, customers],
     asset_checks=[*gates, fresh],
-    jobs=[onboard],
-    sensors=[uploads, failures, findings, freshness, notices, upkeep],
+    jobs=[onboard, catch_up_versions],
+    sensors=[uploads, failures, findings, freshness, notices, upkeep, versions],
     resources={"workplace": Workplace()},
     executor=in_process_executor,
 )

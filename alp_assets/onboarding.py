@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alp_assets.errors import SnapshotFailed
+from alp_assets.home import keep_caches_in
+from alp_assets.params import Params, load_params, with_overrides
 from alp_assets.progress import Progress
 from alp_assets.stages.disk import disk_told
-from alp_assets.stages.package import PackageFolder
+from alp_assets.stages.package import REJECTED, PackageFolder
 from alp_assets.stages.rejection import failed_gates, reject
 from alp_assets.stages.summary import Summary
 
@@ -65,7 +69,20 @@ def onboard(
         if _interrupted(result):
             raise KeyboardInterrupt
         reasons = () if result.success else tuple(_reasons(folder, result))
+    if not result.success and folder.has(REJECTED):
+        _version_refused(folder, with_overrides(load_params(folder.data_root), overrides))
     return Onboarded(folder, result.success, reasons, result.run_id)
+
+
+def _version_refused(folder: PackageFolder, params: Params) -> None:
+    """Version a refused package, whose run ends before its own snapshot. What fails waits for the next one."""
+    from alp_assets.versions.queue import takes_versions
+    from alp_assets.versions.snapshot import snapshot
+
+    if takes_versions(folder.data_root, params.versioned):
+        keep_caches_in(folder.data_root)
+        with suppress(SnapshotFailed):
+            snapshot(folder, params)
 
 
 def _interrupted(result: Any) -> bool:

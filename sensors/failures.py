@@ -8,6 +8,7 @@ from alp_assets.errors import AlpError, GateFailed, UploadConflict
 from alp_assets.params import Params
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.rejection import failed_gates, known_problems, refusal_reasons, reject
+from alp_assets.versions.queue import Queue, takes_versions
 from alp_assets.watch.notices import Outbox
 from schemas.texts import read_texts
 from sensors.inbox import leave_note
@@ -20,10 +21,13 @@ _WILL_RETRY = "dagster/will_retry"
     monitored_jobs=[onboard],
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=5,
-    description="Writes rejected/ (letter and list of problems) for packages that were refused; and tells.",
+    description="Writes rejected/ (letter and list of problems) for packages that were refused; and tells. They wait "
+    "for the next snapshot.",
 )
 def failures(context: dg.RunFailureSensorContext, workplace: dg.ResourceParam[Workplace]) -> None:
     """Reject the package of a failed run, unless the run failed for another reason than the package.
+
+    A rejected package waits to be versioned, as its run ends before its own snapshot.
 
     Other bytes under the name of a package that is here already are no fault of that package: a note beside
     the file in the inbox says so.
@@ -41,6 +45,8 @@ def failures(context: dg.RunFailureSensorContext, workplace: dg.ResourceParam[Wo
             context.log.info(error)
         elif refused:
             context.log.info(f"{key} was rejected: {'; '.join(reject(folder))}")
+            if takes_versions(workplace.data_root, params.versioned):
+                Queue(workplace.data_root).enter(folder)
         else:
             context.log.error(f"{key}: nothing was rejected, because the package is not to blame. {error}")
     except (AlpError, OSError) as error:  # this sensor sees a run once: the notice goes out all the same

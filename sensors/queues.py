@@ -30,6 +30,15 @@ def queue_tags(archive: Path, params: Params, data_root: Path) -> dict[str, str]
     return known.get(GPU if heavy else CPU, {})
 
 
+def light_tags() -> dict[str, str]:
+    """The tags of a run that any worker can take.
+
+    Raises:
+        ParameterError: the environment variable holds something else than tags.
+    """
+    return _known_tags(os.environ.get(VARIABLE, "")).get(CPU, {})
+
+
 def _known_tags(text: str) -> dict[str, dict[str, str]]:
     try:
         found = yaml.safe_load(text) or {}

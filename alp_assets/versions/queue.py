@@ -16,7 +16,9 @@ from pathlib import Path
 
 from alp_assets.errors import SnapshotFailed
 from alp_assets.files import read_json, write_json
+from alp_assets.params import VersionParams
 from alp_assets.stages.package import PackageFolder
+from alp_assets.store.base import store_of
 
 _FOLDER = "versions"
 _POLL_S = 0.1
@@ -75,16 +77,17 @@ class Queue:
                 dated.append((path.stat().st_mtime_ns, path.name, ticket))
             except FileNotFoundError:  # taken meanwhile
                 continue
-            except (
-                ValueError,
-                TypeError,
-            ):  # nothing that ALP wrote
+            except (ValueError, TypeError):  # nothing that ALP wrote
                 path.unlink(missing_ok=True)
                 continue
             if not ticket.folder(self.place.parent).path.is_dir():
                 dated.pop()
                 path.unlink(missing_ok=True)
         return [ticket for _, _, ticket in sorted(dated, key=lambda item: item[:2])]
+
+    def since(self) -> float | None:
+        """When the package that has waited for longest came, in seconds since 1970; ``None`` where none waits."""
+        return oldest(self._waiting)
 
     def leave(self, ticket: Ticket, answer: Answer) -> None:
         """Answer a ticket. One that came for the same package meanwhile goes on waiting."""
@@ -115,6 +118,20 @@ class Queue:
     ) -> AbstractContextManager[bool]:
         """Be the only one who versions; see ``locked``."""
         return locked(self.place / "lock", longest_s, meanwhile)
+
+
+def takes_versions(data_root: Path, params: VersionParams) -> bool:
+    """Whether ALP takes versions here. Of a bucket it does not: the bucket's own versioning does."""
+    return params.enabled and not store_of(data_root).mirrors
+
+
+def oldest(place: Path) -> float | None:
+    """When the oldest JSON file of a folder was written, in seconds since 1970."""
+    moments = []
+    for path in place.glob("[!.]*.json"):
+        with suppress(FileNotFoundError):  # done meanwhile
+            moments.append(path.stat().st_mtime)
+    return min(moments, default=None)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from alp_assets.files import read_json, write_bytes, write_json
+from alp_assets.versions.queue import oldest
 
 HISTORY = "history"
 """Stands for all versions, which a new remote has none of."""
@@ -26,6 +27,10 @@ class Unpushed:
     def names(self) -> set[str]:
         """The packages that wait."""
         return {path.name.partition(".")[0] for path in self._paths()}
+
+    def since(self) -> float | None:
+        """When what has waited for longest was added, in seconds since 1970; ``None`` where nothing waits."""
+        return oldest(self._place)
 
     def waiting(self) -> dict[Path, list[str]]:
         """All that waits, by the file that says so."""

@@ -12,6 +12,7 @@ from alp_assets.assets.job import assets, onboard
 from alp_assets.assets.workplace import Workplace, packages
 from alp_assets.checks.gates import gates
 from alp_assets.stages.package import PackageFolder
+from alp_assets.versions.queue import Queue
 from sensors.failures import failures
 from sensors.uploads import uploads
 from tests.packages import machine_package, receive, zipped
@@ -136,7 +137,7 @@ def _quiet():
     return logger
 
 
-def failed_run(instance, root: Path, key: str):
+def failed_run(instance, root: Path, key: str, **more):
     instance.add_dynamic_partitions(packages.name, [key])
     result = (
         definitions_for(root)
@@ -149,7 +150,7 @@ def failed_run(instance, root: Path, key: str):
         dagster_instance=instance,
         dagster_run=result.dagster_run,
         dagster_event=result.get_run_failure_event(),
-        resources={"workplace": Workplace(root, OVERRIDES)},
+        resources={"workplace": Workplace(root, OVERRIDES | more)},
     ).for_run_failure()
 
 
@@ -159,6 +160,14 @@ def test_a_refused_package_gets_letter_and_problems(instance, tmp_path):
     rejected = PackageFolder(tmp_path, "acme", "first").stage("rejected")
     assert "no table" in (rejected / "letter.html").read_text()
     assert "metadata.csv" in (rejected / "problems.csv").read_text(encoding="utf-8-sig")
+
+
+def test_a_refused_package_waits_to_be_versioned(instance, tmp_path):
+    settle(zipped(tmp_path / "inbox/acme/first.zip", {"audio/a.wav": b"x"}))
+    failures(failed_run(instance, tmp_path, "acme__first"))
+    assert not Queue(tmp_path).waiting(), "snapshots are switched off"
+    failures(failed_run(instance, tmp_path, "acme__first", **{"versioned.enabled": True}))
+    assert [ticket.key for ticket in Queue(tmp_path).waiting()] == ["acme__first"]
 
 
 def test_other_bytes_under_a_name_leave_the_package_alone_and_a_note_in_the_inbox(instance, tmp_path):

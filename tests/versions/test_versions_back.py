@@ -15,6 +15,7 @@ from alp_assets.assets.workplace import packages
 from alp_assets.cli import app
 from alp_assets.errors import PackageBusy, VersionRefused
 from alp_assets.home import dagster_home
+from alp_assets.onboarding import onboard
 from alp_assets.registry.records import State
 from alp_assets.registry.registry import Registry, verify
 from alp_assets.stages.package import PackageFolder
@@ -253,6 +254,17 @@ def test_dagster_forgets_a_package_and_no_other(instance, root):
         dg.AssetCheckKey(upload, "whole"), limit=10
     )
     assert len(checks) == 1
+
+
+def test_a_refused_package_is_versioned_and_comes_back(root, quick):
+    archive = root.parent / "first.zip"
+    archive.write_bytes(b"not a zip")
+    folder = PackageFolder(root, "acme", "first")
+    assert not onboard(folder, archive, {}, lambda _: None, lambda _: lambda *_: None).success
+    shutil.rmtree(folder.path)
+    restore(folder, "HEAD", quick)
+    assert (folder.stage("upload") / "package.zip").read_bytes() == b"not a zip"
+    assert "not a zip" in (folder.stage("rejected") / "letter.html").read_text(encoding="utf-8")
 
 
 def test_old_runs_are_pruned_and_the_latest_of_a_package_stays(instance):
