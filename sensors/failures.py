@@ -21,8 +21,8 @@ _WILL_RETRY = "dagster/will_retry"
     monitored_jobs=[onboard],
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=5,
-    description="Writes rejected/ (letter and list of problems) for packages that were refused; and tells. They wait "
-    "for the next snapshot.",
+    description="Writes rejected/ (letter and list of problems) for packages that were refused; and tells. "
+    "They wait for the next snapshot.",
 )
 def failures(context: dg.RunFailureSensorContext, workplace: dg.ResourceParam[Workplace]) -> None:
     """Reject the package of a failed run, unless the run failed for another reason than the package.

@@ -9,7 +9,6 @@ from dagster._core.test_utils import create_run_for_test
 
 from alp_assets.assets.catching_up import catch_up_versions
 from alp_assets.assets.workplace import Workplace
-from alp_assets.params import Params
 from alp_assets.stages.package import PackageFolder
 from alp_assets.versions.history import package_history
 from alp_assets.versions.queue import Queue
