@@ -142,7 +142,7 @@ class Packages:
                 continue  # gone between two looks
             known[place] = (stamp, package)
             # a process that is killed leaves the folder as it was, so this is not known from before
-            found[package.key] = replace(package, working=_held(place)) if package.working else package
+            found[package.key] = replace(package, working=is_worked_on(place)) if package.working else package
         self._known = known
         for package in _arrived(self._root / "inbox"):
             if package.key not in found or not found[package.key].stages:
@@ -177,7 +177,7 @@ def _entries(place: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _held(place: Path) -> bool:
+def is_worked_on(place: Path) -> bool:
     """Whether a process holds the lock of a package, as each does while it writes a stage.
 
     For an instant this keeps others from taking it, so it is asked only where an unfinished stage lies.

@@ -5,38 +5,34 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from alp_assets.stages.package import PackageFolder
+from alp_assets.watch import runs as watched
 
 _log = logging.getLogger(__name__)
 
-_GOING = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING")
+_KEEP_S = 2.0
+"""Several people may look at the list at once."""
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(watched.Run):
     """The last run of a package. ``error`` is what failed it, in a line."""
 
-    id: str
-    status: str
     error: str = ""
-
-    @property
-    def going(self) -> bool:
-        """Whether it has not ended."""
-        return self.status in _GOING
 
 
 class Runs:
     """Looks runs up. An instance that cannot be read is as good as none: the folders tell the rest."""
 
     def __init__(self, data_root: Path) -> None:
-        chosen = os.environ.get("DAGSTER_HOME")
-        self._home = Path(chosen) if chosen else data_root / "dagster"
+        self._root, self._home = data_root, watched.home_of(data_root)
         self._lock = threading.Lock()
+        self._all, self._until = watched.Runs(), 0.0
         self._instance: Any = None
 
     @property
@@ -47,6 +43,13 @@ class Runs:
     def last(self, folder: PackageFolder) -> Run | None:
         """The last run of a package."""
         return self._last(folder.key) if self.there else None
+
+    def all(self) -> watched.Runs:
+        """The runs of all packages that go on or broke."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._all, self._until = watched.read_runs(self._root), time.monotonic() + _KEEP_S
+            return self._all
 
     def close(self) -> None:
         """Let go of the instance."""
@@ -59,14 +62,15 @@ class Runs:
                 instance = self._opened()
             from dagster import DagsterEventType, RunsFilter
 
-            runs = instance.get_runs(RunsFilter(tags={"dagster/partition": key}), limit=1)
-            if not runs:
+            records = instance.get_run_records(RunsFilter(tags={"dagster/partition": key}), limit=1)
+            if not records:
                 return None
-            run, error = runs[0], ""
+            run, error = records[0].dagster_run, ""
             if run.status.value == "FAILURE":
                 failures = instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
                 error = _first_line(failures)
-            return Run(run.run_id, run.status.value, error)
+            began, ended = records[0].start_time or 0.0, records[0].end_time or 0.0
+            return Run(run.run_id, key, run.status.value, began, ended, error)
         except Exception:  # whatever Dagster raises, the package's folder is still there to be shown
             _log.warning("Dagster's instance in %s cannot be read", self._home, exc_info=True)
             return None

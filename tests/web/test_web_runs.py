@@ -30,8 +30,9 @@ def test_the_last_run_of_a_package_is_found(instance, tmp_path):
     for run_id, status in (("a" * 8, dg.DagsterRunStatus.FAILURE), ("b" * 8, dg.DagsterRunStatus.STARTED)):
         tags = {"dagster/partition": folder.key}
         instance.add_run(dg.DagsterRun(job_name="onboard", run_id=run_id, status=status, tags=tags))
-    assert runs.last(folder) == Run("b" * 8, "STARTED")
-    assert runs.last(folder).going
+    assert runs.last(folder) == Run("b" * 8, folder.key, "STARTED", 0.0)
+    assert runs.all().last(folder.key).id == "b" * 8
+    assert runs.all().last("acme__other") is None
     assert runs.last(PackageFolder(tmp_path, "acme", "other")) is None
     runs.close()
 

@@ -181,15 +181,30 @@ def test_a_refused_package_shows_why_and_its_letter(client, data_root, tmp_path)
 
 def test_runs_tell_what_folders_cannot(data_root):
     folder = PackageFolder(data_root, "acme", "first")
-    assert state_of(folder, Run("r", "STARTED")) == "running"
-    assert state_of(folder, Run("r", "SUCCESS")) == "finished"
+    assert state_of(folder, run("QUEUED")) == "waiting"
+    assert state_of(folder, run("STARTED")) == "running"
+    assert state_of(folder, run("SUCCESS")) == "finished"
     new = PackageFolder(data_root, "acme", "new")
+    assert state_of(new, None) == "waiting"
     new.stage("upload").mkdir(parents=True)
-    assert state_of(new, Run("r", "FAILURE")) == "failed"
+    assert state_of(new, run("FAILURE")) == "failed"
     assert state_of(new, None) == "stopped"
     (new.path / ".clips.abcdefgh.part").mkdir()
-    assert state_of(new, None) == "running"
+    assert state_of(new, None) == "stopped", "whoever wrote it was killed"
+    with new.lock():
+        assert state_of(new, None) == "running"
     assert "running" in [item["state"] for item in stage_states(new, "running")]
+
+
+def test_a_finished_package_whose_last_run_failed_has_failed(data_root):
+    folder = PackageFolder(data_root, "acme", "first")
+    made = folder.stage("report").stat().st_mtime
+    assert state_of(folder, run("FAILURE", ended=made + 60)) == "failed"
+    assert state_of(folder, run("FAILURE", ended=made - 60)) == "finished", "the report was made again meanwhile"
+
+
+def run(status: str, ended: float = 0.0) -> Run:
+    return Run("r", "acme__first", status, 0.0, ended)
 
 
 def test_progress_comes_as_events_and_ends(client, app):

@@ -180,6 +180,7 @@ PACKAGE: dict[str, Any] = {
     "customer": "acme",
     "package": "first",
     "state": "finished",
+    "scored": True,
     "received_at": "2026-11-20T08:00:00+00:00",
     "bytes": 12345,
     "original_name": "first.zip",

@@ -48,10 +48,8 @@ Language = Literal["en", "ko"]
 def list_packages(identity: Viewer, services: Shared, customer: str | None = None) -> JSONResponse:
     """The packages that one may see, newest first."""
     folders = views.packages_of(services.data_root, customer_for(identity, customer))
-    found = [
-        views.overview(folder, services.runs.last(folder) if views.unsettled(folder) else None)
-        for folder in folders
-    ]
+    runs = services.runs.all()
+    found = [views.overview(folder, runs.last(folder.key)) for folder in folders]
     found.sort(key=lambda item: item["received_at"] or "", reverse=True)
     return JSONResponse({"packages": found})
 

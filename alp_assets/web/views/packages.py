@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,6 +13,8 @@ from alp_assets.errors import AlpError
 from alp_assets.files import read_json
 from alp_assets.stages.package import REJECTED, STAGES, PackageFolder
 from alp_assets.store.base import Store, store_of
+from alp_assets.watch import packages as watched
+from alp_assets.watch.runs import Run as AnyRun
 from alp_assets.web.problems import API
 from alp_assets.web.runs import Run
 from alp_assets.web.views.checks import listed
@@ -52,13 +55,14 @@ def customers(data_root: Path) -> list[str]:
     return sorted(name for name in names if SLUG.fullmatch(name))
 
 
-def overview(folder: PackageFolder, run: Run | None) -> dict[str, Any]:
+def overview(folder: PackageFolder, run: AnyRun | None) -> dict[str, Any]:
     """A package as lists show it."""
     receipt = _receipt(folder)
     return {
         "customer": folder.customer,
         "package": folder.package,
         "state": state_of(folder, run),
+        "scored": folder.has("scores"),
         "received_at": receipt.get("received_at") or _arrived(folder),
         "bytes": receipt.get("bytes") or _bytes(folder),
         "original_name": receipt.get("original_name", folder.inbox.name),
@@ -66,24 +70,9 @@ def overview(folder: PackageFolder, run: Run | None) -> dict[str, Any]:
     }
 
 
-def unsettled(folder: PackageFolder) -> bool:
-    """Whether a run may have more to tell of a package than its folder does."""
-    return not folder.has("report") or _working(folder)
-
-
-def state_of(folder: PackageFolder, run: Run | None) -> str:
-    """waiting, running, finished, refused, failed or stopped."""
-    if run is not None and run.going:
-        return "running"
-    if folder.has(REJECTED) or _failed_gate(folder):
-        return "refused"
-    if folder.has("report"):
-        return "finished"
-    if run is not None and run.status in ("FAILURE", "CANCELED"):
-        return "failed"
-    if run is None and _working(folder):
-        return "running"
-    return "stopped" if folder.exists() else "waiting"
+def state_of(folder: PackageFolder, run: AnyRun | None) -> watched.State:
+    """The state of a package, as ``alp status`` and the metrics tell it. ``run`` is its last one."""
+    return watched.state_of(_package(folder), run if run is None or run.status != "SUCCESS" else None)
 
 
 def stage_states(folder: PackageFolder, state: str) -> list[dict[str, Any]]:
@@ -181,8 +170,16 @@ def _failed_gate(folder: PackageFolder) -> bool:
     return any(gate["status"] == "failed" for gate in gates)
 
 
-def _working(folder: PackageFolder) -> bool:
-    return next(folder.path.glob(".*.part"), None) is not None
+def _package(folder: PackageFolder) -> watched.Package:
+    """What a package's folder shows, or what the inbox does where there is none."""
+    if not folder.exists():
+        refused = bool(_complaint(folder))
+        return watched.Package(folder.customer, folder.package, 0.0, arrived_only=True, rejected=refused)
+    if not store_of(folder.data_root).mirrors:
+        found = watched.read_package(folder.path, promises=False)
+        return replace(found, working=found.working and watched.is_worked_on(folder.path))
+    stages = frozenset(name for name in STAGES if folder.has(name))
+    return watched.read_package(folder.path, promises=False, stages=stages, rejected=folder.has(REJECTED))
 
 
 def _summary(folder: PackageFolder, name: str) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ async function begin() {
   try {
     who = await session();
     const { packages } = await get("/packages");
-    const judged = packages.filter(({ state }) => state === "finished");
+    const judged = packages.filter(({ scored }) => scored);
     if (!judged.length) {
       put(byId("clips"), el("p", { class: "empty" }, say("feedback.no_packages")));
       return;
