@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from multiprocessing import current_process, get_context
+from multiprocessing import current_process, get_context, parent_process
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -42,9 +45,30 @@ def process_map(
     if processes == 1 or current_process().daemon:
         yield from ordered_map(work, items, processes)
         return
-    with ProcessPoolExecutor(processes, get_context("spawn"), begin) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (begin,)) as pool:
         for results in _in_order(pool, partial(_each, work), _chunks(items), 2 * processes):
             yield from results
+
+
+def end_with_parent() -> None:
+    """From now on this process ends at once where the one that started it is killed.
+
+    Nothing else would tell it that nobody waits for its work any more.
+    """
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), name="alp-parent", daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _begin(more: Callable[[], None] | None) -> None:
+    end_with_parent()
+    if more is not None:
+        more()
 
 
 def _in_order(pool: Executor, work: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[R]:

@@ -89,7 +89,7 @@ COLUMN_NAMES = tuple(column.name for column in COLUMNS)
 REQUIRED_COLUMNS = tuple(column.name for column in COLUMNS if column.required)
 CONDITION_COLUMNS = ("mic_position_id", "noise_id", "speed_level", "load_level")
 
-_IGNORED = re.compile(r"[\s_\-./]+|\(.*?\)|\[.*?\]|（.*?）|\*")
+_IGNORED = re.compile(r"[\s_\-./]+|\([^()]*\)|\[[^\[\]]*\]|（[^（）]*）|\*")
 
 
 def fold_header(header: str) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -143,3 +147,36 @@ def test_processes_give_their_results_in_order_too(count):
 def test_an_error_in_a_process_is_raised():
     with pytest.raises(TypeError):
         list(process_map(len, [[1], 2], 2))
+
+
+WAITS_FOR_EVER = """
+import os, time
+from pathlib import Path
+from alp_assets.parallel import process_map
+
+def wait(place):
+    Path(place, str(os.getpid())).touch()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    list(process_map(wait, [PLACE] * 32, 2))
+"""
+
+
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    script = tmp_path / "waits.py"
+    script.write_text(WAITS_FOR_EVER.replace("PLACE", repr(str(here))))
+    parent = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+    assert within(60, lambda: len(list(here.iterdir())) == 2)
+    parent.kill()
+    parent.wait()
+    assert within(30, lambda: not any(Path("/proc", path.name).exists() for path in here.iterdir()))
+
+
+def within(seconds, done):
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.05)
+    return done()

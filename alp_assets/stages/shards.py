@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -25,7 +24,7 @@ from alp_assets.encoders.base import Encoder, View, dtype_of
 from alp_assets.encoders.series import SeriesEncoder
 from alp_assets.errors import AlpError
 from alp_assets.files import write_bytes
-from alp_assets.parallel import ordered_map
+from alp_assets.parallel import end_with_parent, ordered_map
 from alp_assets.params import RunParams
 
 AnyEncoder = Encoder | SeriesEncoder
@@ -170,22 +169,11 @@ _threads: int
 
 def _begin(again: Callable[[], AnyEncoder], threads: int) -> None:
     global _encoder, _threads
-    threading.Thread(target=_end_with_parent, name="alp-parent", daemon=True).start()
+    end_with_parent()  # it would write on while the next run does its shards anew
     os.environ["OMP_NUM_THREADS"] = str(threads)
     _encoder, _threads = again(), threads
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
-
-
-def _end_with_parent() -> None:
-    """Wait for the process that started this one, and end this one at once where that was killed.
-
-    It would write on while the next run does its shards anew: nothing else tells it that nobody waits any more.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _fill(shard: _Shard) -> None:

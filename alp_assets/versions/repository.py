@@ -161,8 +161,8 @@ def default_data_root(data_root: Path) -> bool:
 def _refuse_buckets(data_root: Path) -> None:
     if url := object_url(data_root):
         raise VersionRefused(
-            f"{url}: git and DVC need a data root on a disk. Switch snapshots off here (versioned.enabled: false "
-            "in params.yaml) and let the bucket keep versions of its objects."
+            f"{url}: git and DVC need a data root on a disk. The bucket's own versioning is the history here: "
+            "switch it on there, and look at and bring back objects with the bucket's own tools."
         )
 
 
