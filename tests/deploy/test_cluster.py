@@ -11,6 +11,11 @@ import pytest
 
 from alp_assets.registry.registry import Registry, verify
 from alp_assets.stages.package import PackageFolder
+from alp_assets.versions.queue import Queue
+from alp_assets.versions.repository import make_repository, repository_of
+from alp_assets.versions.revisions import committed
+from alp_assets.versions.store import opened
+from alp_assets.versions.unpushed import Unpushed
 from deploy.cluster.local import end_leftovers, running_cluster
 from deploy.cluster.place import REGISTRY, ClusterError, Workers, free_ports, open_place
 from deploy.cluster.postgres import program
@@ -23,7 +28,6 @@ pytestmark = pytest.mark.slow
 PACKAGES = ("acme__p0", "acme__p1", "acme__p2", "acme__p3", "other__p0", "other__p1")
 PARAMETERS = """
 quality: {data_docs: false}
-versioned: {enabled: false}
 sensitivity: {enabled: false}
 models: {engine: isolation_forest}
 embeddings: {encoder: logmel}
@@ -64,6 +68,7 @@ def place(scratch):
 
 def test_packages_of_two_customers_on_three_workers(place, monkeypatch):
     """One test, because starting it all takes long."""
+    make_repository(place.data_root, str(place.folder / "remote"))
     drop_all(place)
     with running_cluster(place, Workers(3), run_monitoring=QUICK) as cluster:
         for name, value in cluster.environment.items():
@@ -75,6 +80,7 @@ def test_packages_of_two_customers_on_three_workers(place, monkeypatch):
         assert len(set().union(*processes)) == 3, "every worker took part, and stayed warm"
         check_customers_took_turns(runs)
         check_the_registry_is_whole(place)
+        check_every_package_is_versioned_and_copied(place)
         check_no_password_is_in_what_others_may_read(place)
     assert end_leftovers(place) == 0, "nothing is left running"
 
@@ -134,6 +140,18 @@ def check_every_package_ended_well_in_one_run(runs, place):
     assert {key: run.dagster_run.status.value for key, run in runs.items()} == dict.fromkeys(PACKAGES, "SUCCESS")
     assert all("dagster/parent_run_id" not in run.dagster_run.tags for run in runs.values())
     assert all(PackageFolder.from_key(place.data_root, key).stage("report").is_dir() for key in PACKAGES)
+
+
+def check_every_package_is_versioned_and_copied(place):
+    """By whichever worker had the lock; what waited for the remote was taken by whoever was at it."""
+    repository = repository_of(place.data_root)
+    with opened(repository) as store:
+        copied = set(store.sizes(remote=True))
+        for key in PACKAGES:
+            (version,) = committed(repository, PackageFolder.from_key(place.data_root, key))
+            assert store.closure(version.outs.values()) <= copied, key
+    assert not Queue(place.data_root).waiting()
+    assert not Unpushed(place.data_root).names()
 
 
 def check_customers_took_turns(runs):
