@@ -14,9 +14,10 @@ from hashlib import sha256
 import pandas as pd
 
 from alp_assets.intake.cells import choices, read_cell
+from alp_assets.intake.header import near_header
 from alp_assets.intake.paths import without_suffix
 from alp_assets.intake.suspicions import suspicions
-from alp_assets.intake.table import RawTable, near_header
+from alp_assets.intake.table import RawTable
 from alp_assets.intake.times import Unreadable
 from schemas.columns import COLUMN_NAMES, COLUMNS, Column, fold_header
 from schemas.metadata import ALLOWED, EMPTY, LONGEST, TOO_LONG, TWICE, dtype_of, failures

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from alp_assets.intake.archive import MEDIA_FOLDERS
+from alp_assets.intake.media import MEDIA_FOLDERS
 from schemas.problems import Value
 
 _NEAR = 3

@@ -8,44 +8,31 @@ from __future__ import annotations
 
 import codecs
 import csv
-import difflib
 import io
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain
 from typing import NoReturn
 
 import pandas as pd
 
 from alp_assets.errors import TableRefused
 from alp_assets.intake.encoding import choose_encoding, first_bad_byte
-from alp_assets.intake.workbook import UNCOMPUTED, Merge, column_letter, open_sheets
-from schemas.columns import COLUMNS, REQUIRED_COLUMNS, Column, fold_header
+from alp_assets.intake.header import HEADER_NEEDS, MOST_COLUMNS, Header, Records, check_header, find_header
+from alp_assets.intake.workbook import UNCOMPUTED, Merge, open_sheets
 from schemas.form import is_example
 from schemas.problems import Problem, Value, shortened
 
 MAX_ROWS = 200_000
 MAX_BYTES = 64 * 2**20
 
-_HEADER_WITHIN = 20
-_HEADER_NEEDS = 2
 _EXCEL_ROWS = 1_048_576
-_MOST_COLUMNS = 256
-_LONGEST_HEADER = 255
 _LONGEST_LINE = 1 << 20
-_LEAST_LATIN, _LEAST_HANGUL = 5, 2
 _SEPARATORS = (",", ";", "\t")
 _END = "\0"
 _OLE = b"\xd0\xcf\x11\xe0"
-_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
-_folded = lru_cache(maxsize=8192)(fold_header)  # twenty rows of headers, each looked at again and again
-_BY_HEADER = {fold_header(name): column for column in COLUMNS for name in (column.name, *column.aliases)}
 _KEPT_AS_TEXT = re.compile(r'="((?:[^"]|"")*)"')
-
-Records = Iterable[Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -66,38 +53,6 @@ class RawTable:
     problems: list[Problem] = field(default_factory=list)
     letters: Mapping[str, str] = field(default_factory=dict)
     formulas: frozenset[tuple[int, str]] = frozenset()
-
-
-@dataclass(frozen=True)
-class _Header:
-    """A header row: where it is (counted from 1), its cells, and which contract column each one is."""
-
-    row: int
-    cells: list[str]
-
-    @property
-    def width(self) -> int:
-        """How many cells there are up to the last one with text."""
-        return max((place for place, cell in enumerate(self.cells, start=1) if cell), default=0)
-
-    @property
-    def known(self) -> list[tuple[int, Column]]:
-        found = ((place, _BY_HEADER.get(_folded(cell))) for place, cell in enumerate(self.cells))
-        return [(place, column) for place, column in found if column is not None]
-
-    @property
-    def unknown(self) -> list[str]:
-        return [cell for cell in self.cells if cell and _folded(cell) not in _BY_HEADER]
-
-    @property
-    def letters(self) -> dict[str, str]:
-        """What Excel calls the columns, by contract name, or by header where that is unknown."""
-        names = {place: column.name for place, column in self.known}
-        return {names.get(place, cell): column_letter(place) for place, cell in enumerate(self.cells) if cell}
-
-    @property
-    def recognised(self) -> int:
-        return len({column.name for _, column in self.known})
 
 
 def read_table(data: bytes, filename: str, *, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES) -> RawTable:
@@ -143,7 +98,7 @@ def _decode(data: bytes, filename: str) -> str:
 
 def _read_text(text: str, filename: str, max_rows: int) -> RawTable:
     headers = {separator: _sniffed(text, separator, filename) for separator in _SEPARATORS}
-    found = {separator: header for separator, header in headers.items() if isinstance(header, _Header)}
+    found = {separator: header for separator, header in headers.items() if isinstance(header, Header)}
     refusals = [header for header in headers.values() if isinstance(header, TableRefused)]
     if found:
         separator = max(found, key=lambda s: (found[s].recognised, len(found[s].cells)))
@@ -153,10 +108,10 @@ def _read_text(text: str, filename: str, max_rows: int) -> RawTable:
     raise _refusal(filename, "table_empty")
 
 
-def _sniffed(text: str, separator: str, filename: str) -> _Header | TableRefused | None:
+def _sniffed(text: str, separator: str, filename: str) -> Header | TableRefused | None:
     """The header that a separator gives. A wrong one may cut inside quotes: that is no fault of the table."""
     try:
-        return _find_header(_records(text, separator, filename))
+        return find_header(_records(text, separator, filename))
     except TableRefused as refusal:
         return refusal
 
@@ -193,11 +148,11 @@ def _lines(text: str, filename: str) -> Iterator[str]:
 def _read_workbook(data: bytes, filename: str, max_rows: int) -> RawTable:
     try:
         sheets = open_sheets(data, filename)
-        headers = [_find_header(sheet.rows(_MOST_COLUMNS)) for sheet in sheets]
+        headers = [find_header(sheet.rows(MOST_COLUMNS)) for sheet in sheets]
         found = [(header, sheet) for header, sheet in zip(headers, sheets, strict=True) if header]
         if not found:
             _refuse(filename, "workbook_empty")
-        header, sheet = next((pair for pair in found if pair[0].recognised >= _HEADER_NEEDS), found[0])
+        header, sheet = next((pair for pair in found if pair[0].recognised >= HEADER_NEEDS), found[0])
         records = sheet.rows(header.width)
         return _table(header, records, filename, max_rows, ragged=False, merges=sheet.merges)
     except (TableRefused, MemoryError):
@@ -207,26 +162,8 @@ def _read_workbook(data: bytes, filename: str, max_rows: int) -> RawTable:
         raise _refusal(filename, "workbook_damaged", detail=f"{type(error).__name__}: {error}") from error
 
 
-def _find_header(records: Records) -> _Header | None:
-    """The first row with two known headers; failing that, the one with the most; None if all are blank."""
-    best: _Header | None = None
-    for number, record in enumerate(islice(records, _HEADER_WITHIN), start=1):
-        header = _Header(number, [_header_text(cell) for cell in record[:_MOST_COLUMNS]])
-        if header.recognised >= _HEADER_NEEDS:
-            return header
-        if any(header.cells) and (best is None or header.recognised > best.recognised):
-            best = header
-    return best
-
-
-def _header_text(cell: str) -> str:
-    cell = cell[:_LONGEST_HEADER]
-    text = unicodedata.normalize("NFC", cell.translate(dict.fromkeys(map(ord, _INVISIBLE))))
-    return " ".join(text.split())
-
-
 def _table(
-    header: _Header,
+    header: Header,
     records: Records,
     filename: str,
     max_rows: int,
@@ -234,7 +171,7 @@ def _table(
     ragged: bool,
     merges: Mapping[int, Sequence[Merge]] | None = None,
 ) -> RawTable:
-    _check_header(header, filename)
+    check_header(header, filename)
     known = [
         (place, column.name, _Filling(place, header, (merges or {}).get(place, ())))
         for place, column in header.known
@@ -279,7 +216,7 @@ def _table(
 class _Filling:
     """The merged cells of one column below the header: what their rows hold, and which there were."""
 
-    def __init__(self, place: int, header: _Header, merges: Sequence[Merge]) -> None:
+    def __init__(self, place: int, header: Header, merges: Sequence[Merge]) -> None:
         self._left = [merge for merge in reversed(merges) if merge.first > header.row]
         self._now: Merge | None = None
         self._value = ""
@@ -296,7 +233,7 @@ class _Filling:
             return self._value
         return cell
 
-    def problems(self, name: str, header: _Header) -> Iterator[Problem]:
+    def problems(self, name: str, header: Header) -> Iterator[Problem]:
         """A warning for each range that gave a value to several rows."""
         for merge, value in self._used:
             yield Problem(
@@ -315,80 +252,6 @@ def _kept_text(cell: str) -> str:
     """A cell as Excel opens it: ``="007"`` is how people keep it from becoming a number."""
     match = _KEPT_AS_TEXT.fullmatch(cell) if cell.startswith("=") else None
     return match[1].replace('""', '"') if match else cell
-
-
-def _check_header(header: _Header, filename: str) -> None:
-    problems = [*_duplicates(header, filename), *_missing(header, filename)]
-    if problems:
-        # all at once: nobody should have to send the table again to learn of the next header
-        raise TableRefused([*problems, *_misspelt_others(header, filename)])
-
-
-def _misspelt_others(header: _Header, filename: str) -> Iterator[Problem]:
-    """Unknown headers that are much like a column which may be missing."""
-    present = {column.name for _, column in header.known}
-    absent = [column for column in COLUMNS if column.name not in present and not column.required]
-    for text in header.unknown:
-        near = next((column.name for column in absent if near_header(column, [text])), None)
-        if near:
-            values: dict[str, Value] = {"header": shortened(text), "near": near}
-            yield Problem(
-                "warning", "column_unknown_near", values, column=shortened(text), file=filename,
-                row=header.row, letter=header.letters[text], header=text,
-            )  # fmt: skip
-
-
-def _duplicates(header: _Header, filename: str) -> Iterator[Problem]:
-    written: dict[str, list[str]] = {}
-    for place, column in header.known:
-        written.setdefault(column.name, []).append(header.cells[place])
-    for name, cells in written.items():
-        if len(cells) > 1:
-            values: dict[str, Value] = {
-                "count": len(cells),
-                "column": name,
-                "headers": [f"'{shortened(cell)}'" for cell in cells],
-            }
-            yield Problem("refusal", "header_twice", values, row=header.row, column=name, file=filename)
-
-
-def _missing(header: _Header, filename: str) -> Iterator[Problem]:
-    present = {column.name for _, column in header.known}
-    for column in COLUMNS:
-        if column.name not in REQUIRED_COLUMNS or column.name in present:
-            continue
-        near = near_header(column, header.unknown) or _wordier_header(column, header.unknown)
-        values: dict[str, Value] = {
-            "column": column.name,
-            "meaning": column.name,
-            "names": (column.name, *column.aliases),
-        }
-        code = "column_missing_near" if near else "column_missing"
-        values |= {"near": shortened(near)} if near else {}
-        letter = header.letters[near] if near else None
-        yield Problem(
-            "refusal", code, values, row=header.row, column=column.name, file=filename, letter=letter, header=near
-        )
-
-
-def near_header(column: Column, headers: Iterable[str]) -> str | None:
-    """The header that is most like a name of ``column``, if any is much like one."""
-    names = [fold_header(name) for name in (column.name, *column.aliases)]
-    best, likeness = None, 0.6
-    for header in headers:
-        folded = _folded(header)[:100]
-        ratio = max(difflib.SequenceMatcher(None, folded, name).ratio() for name in names)
-        if ratio > likeness:
-            best, likeness = header, ratio
-    return best
-
-
-def _wordier_header(column: Column, headers: Iterable[str]) -> str | None:
-    """The first header that says a name of ``column`` and more, such as 설비 번호를 적어 주세요."""
-    names = [fold_header(name) for name in (column.name, *column.aliases)]
-    # short words occur in others by chance
-    telling = [name for name in names if len(name) >= (_LEAST_LATIN if name.isascii() else _LEAST_HANGUL)]
-    return next((header for header in headers if any(name in _folded(header)[:100] for name in telling)), None)
 
 
 def _refusal(filename: str, code: str, **values: Value) -> TableRefused:
