@@ -17,6 +17,9 @@ from alp_assets.cli import app
 from alp_assets.errors import StoreFailed
 from alp_assets.params import Params, with_overrides
 from alp_assets.registry.registry import Registry
+from alp_assets.stages.package import PackageFolder
+from alp_assets.versions.queue import Queue
+from alp_assets.versions.unpushed import Unpushed
 from alp_assets.watch.doctor import machine, services, software
 from alp_assets.watch.doctor.visit import visit
 from tests.watch.roots import package
@@ -275,6 +278,20 @@ def test_a_repository_without_git_or_remote_is_told(tmp_path):
     assert str(tmp_path / "backup") in lost.found
     (tmp_path / "backup").mkdir()
     assert services_of(tmp_path)["repository"].state == "ok"
+
+
+def test_versions_that_have_waited_for_long_are_told(tmp_path):
+    folder = PackageFolder(tmp_path, "acme", "first")
+    Queue(tmp_path).enter(folder)
+    Unpushed(tmp_path).add(folder.key, ["a"])
+    assert "versions" not in services_of(tmp_path), "somebody will be at it"
+    for path in (tmp_path / "versions").rglob("*.json"):
+        os.utime(path, (time.time() - 9 * 3600,) * 2)
+    told = [item for item in services.services(tmp_path, Params()) if item.what == "versions"]
+    assert [item.state for item in told] == ["warning", "warning"]
+    assert "9 hours to be versioned" in told[0].found
+    assert "9 hours to be copied to the remote" in told[1].found
+    assert "alp snapshot" in told[0].fix
 
 
 def test_notices_whose_address_is_not_set_are_told(tmp_path, monkeypatch):

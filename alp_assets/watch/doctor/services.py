@@ -16,6 +16,7 @@ from alp_assets.home import object_url
 from alp_assets.params import Params
 from alp_assets.watch.doctor.daemon import daemon
 from alp_assets.watch.doctor.finding import Finding, collected, ok, problem, warning
+from alp_assets.watch.doctor.versioning import versioning
 from alp_assets.watch.notices import Outbox
 from alp_assets.watch.redact import redact, shown_address
 from alp_assets.watch.runs import home_of, read_runs
@@ -39,7 +40,7 @@ def services(data_root: Path, params: Params) -> list[Finding]:
             "dagster home": lambda: _dagster(data_root),
             "dagster daemon": lambda: daemon(data_root),
             "broker": _broker,
-            "repository": lambda: _repository(data_root),
+            "repository": lambda: versioning(data_root),
             "weights": lambda: _weights(data_root, params),
             "notices": lambda: _notices(data_root, params),
         }
@@ -200,47 +201,6 @@ def _ping(address: SplitResult) -> bytes:
 def _ask(line: socket.socket, words: list[bytes]) -> bytes:
     line.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
     return line.recv(512)
-
-
-def _repository(data_root: Path) -> Finding:
-    """Where versions go: a DVC repository in git, with a remote that survives this disk."""
-    place = next((path for path in (data_root, *data_root.parents) if (path / ".dvc" / "config").is_file()), None)
-    if place is None:
-        return warning(
-            "repository",
-            f"{data_root} lies in no DVC repository",
-            "`alp init` makes one; without it the first snapshot makes one that has no history.",
-        )
-    if not any((path / ".git").exists() for path in (place, *place.parents)):
-        return warning(
-            "repository",
-            f"{place} is a DVC repository without git, so nothing can be brought back as it was",
-            "Run `alp init` on the data root.",
-        )
-    config = (place / ".dvc" / "config").read_text(encoding="utf-8")
-    if "remote" not in config and not (place / ".dvc" / "config.local").is_file():
-        return warning(
-            "repository",
-            f"{place} has no DVC remote: versions lie on this disk alone",
-            f"`alp init {place} --remote URL` gives it one.",
-        )
-    remote = _remote_folder(place / ".dvc")
-    if remote is not None and not remote.is_dir():
-        return problem(
-            "repository",
-            f"{place}: its DVC remote {remote} is not there, so no version leaves this disk",
-            "Mount the disk, make the folder, or give another remote: `alp init DIR --remote URL`.",
-        )
-    return ok("repository", str(place))
-
-
-def _remote_folder(settings: Path) -> Path | None:
-    """DVC's default remote, where that is a folder."""
-    from dvc.config import Config
-
-    found = Config(dvc_dir=str(settings), validate=False)
-    url = str(found["remote"].get(found["core"].get("remote"), {}).get("url", ""))
-    return Path(url).expanduser() if url and "://" not in url else None
 
 
 def _weights(data_root: Path, params: Params) -> Finding:
