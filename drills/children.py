@@ -128,6 +128,14 @@ def descendants(pid: int, said: str) -> Sequence[int]:
     return found
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended; one that has may wait for its parent to ask how."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def _command(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()

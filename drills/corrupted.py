@@ -19,9 +19,8 @@ from alp_assets.stages.catalog import run_stage
 from alp_assets.stages.models import package_sections
 from alp_assets.stages.package import STAGES, PackageFolder
 from alp_assets.stages.scores import SCORES_FILE, read_metrics
-from alp_assets.stages.upload import upload
 from alp_assets.store.manifest import MANIFEST_FILE
-from drills.aftermath import check
+from drills.aftermath import check, check_recovered
 from drills.children import stages_of
 from drills.ground import CUSTOMER, Ground
 from drills.verdict import Drill, DrillFailed, expect
@@ -30,24 +29,23 @@ _THRESHOLD = 0.123456
 
 
 def stage_folders(ground: Ground) -> str:
-    """A flipped bit in the largest file of each stage: named by whoever reads it, mended by running that stage."""
-    folder = ground.before("end")
-    params = load_params(folder.data_root)
-    for stage in STAGES:
+    """A flipped bit in the largest file of each stage: named by the run that reads it, mended by a run of all.
+
+    The last stage comes first, so that each run meets one damage.
+    """
+    job = ground.job
+    folder = ground.before("end", job.fresh())
+    said = ""
+    for number, stage in reversed(list(enumerate(STAGES))):
         path = _largest(folder.path / stage)
         flip(path)
-        said = _refusal(partial(folder.prove, stage))
-        _named(said, stage, path)
-        if stage != STAGES[-1]:
-            end = stages_of(folder, None, STAGES[STAGES.index(stage) + 1]).end()
-            _named(str(end), stage, path)
-        if stage == "upload":
-            upload(folder, params, archive=ground.archive)
-        else:
-            run_stage(stage, folder, params)
-        folder.prove(stage)
-    check(ground, folder)
-    return f"each of {len(STAGES)} named and mended, such as: {said}"
+        _named(_refusal(partial(folder.prove, stage)), stage, path)
+        for reader in STAGES[number + 1 : number + 2]:
+            said = job.refused(job.ask(folder, reader))
+            _named(said, stage, path)
+    job.well(job.ask(folder))
+    check_recovered(ground, folder)
+    return f"each of {len(STAGES)} named, all mended by one more run, such as: {said}"
 
 
 def model(ground: Ground) -> str:
@@ -171,7 +169,7 @@ def _named(said: str, stage: str, path: Path) -> None:
 
 
 DRILLS = (
-    Drill("corrupted-stage", "a flipped bit in each stage's folder in turn", stage_folders),
+    Drill("corrupted-stage", "a flipped bit in each stage's folder in turn, read by a Dagster run", stage_folders),
     Drill("corrupted-model", "a flipped bit in the model that scores", model),
     *(
         Drill(f"corrupted-registry-{name}", f"a registry {words}", partial(registry, harm=harm))

@@ -21,6 +21,7 @@ from tests.packages import machine_files, table, zipped
 
 if TYPE_CHECKING:
     from deploy.cluster.local import Cluster
+    from drills.job import Job
 
 PARAMETERS = """\
 quality: {data_docs: false}
@@ -74,6 +75,21 @@ class Ground:
         root.mkdir(parents=True, exist_ok=True)
         (root / "params.yaml").write_text(PARAMETERS, encoding="utf-8")
         return root
+
+    @cached_property
+    def job(self) -> Job:
+        """Dagster on a data root that may be a disk of its own, started when the first drill asks for it.
+
+        Each drill puts there what it needs. Dagster's own files lie elsewhere.
+        """
+        from drills.job import open_job
+
+        return self._open.enter_context(open_job(self, self.disk / "data", home=self.folder / "dagster"))
+
+    @property
+    def disk(self) -> Path:
+        """Where small disks are mounted, for as long as a drill needs one."""
+        return self.folder / "disk"
 
     def before(self, stage: str, root: Path | None = None) -> PackageFolder:
         """A fresh data root whose package is through all stages before one; ``end`` for all of them."""

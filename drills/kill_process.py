@@ -1,13 +1,15 @@
-"""kill -9 of a run on one machine, in every stage."""
+"""kill -9 of what works on a package on one machine: a process in every stage, and a run at every try."""
 
 from __future__ import annotations
 
+import os
 import signal
 
 from alp_assets.stages.package import STAGES, PackageFolder
 from drills.aftermath import check, check_intact
 from drills.children import stages_of, wait_for
 from drills.ground import CUSTOMER, PACKAGE, Ground
+from drills.runs import MOST_TRIES, half_through
 from drills.verdict import Drill, expect
 from drills.work import Hold
 
@@ -30,4 +32,23 @@ def kill_process(ground: Ground) -> str:
     return f"killed {len(STAGES)} times; each time the stage was absent and the next run made it"
 
 
-DRILLS = (Drill("kill-process", "kill -9 of a run on one machine, once in each stage", kill_process),)
+def kill_run(ground: Ground) -> str:
+    """Dagster's run of a package is killed at every try: Dagster tries it a few times more and no longer."""
+    job = ground.job
+    folder = PackageFolder(job.fresh(), CUSTOMER, PACKAGE)
+    run, killed = job.ask(folder), 0
+    while run:
+        worker = job.at_work(run)
+        wait_for(lambda: half_through(folder), "the package is half through")
+        os.kill(worker, signal.SIGKILL)
+        killed += 1
+        run = job.next_try(run)
+    expect(killed == MOST_TRIES, f"a run that is killed every time was tried {killed} times")
+    job.check(folder)
+    return f"killed at {killed} tries, then given up; asked for again, done"
+
+
+DRILLS = (
+    Drill("kill-process", "kill -9 of a process that works on a package, once in each stage", kill_process),
+    Drill("kill-run", "kill -9 of a Dagster run, at each try", kill_run),
+)

@@ -35,6 +35,10 @@ machine's); the jump back is the end of that. In `clock-run`, `clock-inbox`, `cl
 functions of ALP are called in a process in which `time.time`, and where it matters `datetime.now`, tell two days
 less.
 
+Where a Dagster run is spoken of, it is one of the job `onboard` in a real `dagster dev`: queued, launched into a
+process of its own and watched as on any machine. Its end is Dagster's: success, or a failure in words that the
+daemon has seen and does not try again. The second try is a run of the whole job there.
+
 After every drill that leaves a package behind, the same is checked:
 
 - The zip that was sent is the zip that was kept, byte for byte.

@@ -4,71 +4,84 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
-from alp_assets.params import load_params, with_overrides
-from alp_assets.stages.catalog import run_stage
-from alp_assets.stages.package import PackageFolder
+from alp_assets.home import data_root
+from alp_assets.progress import Progress
+from alp_assets.stages.package import STAGES
 from alp_assets.stages.quality import read_quality
-from drills.aftermath import check
-from drills.children import Child, descendants, wait_for
-from drills.ground import Ground
+from drills.children import descendants, wait_for
+from drills.ground import PARAMETERS, Ground
+from drills.job import open_job
 from drills.verdict import Drill, expect
 from drills.work import wait_here
 
 SECONDS = 5.0
 _DECODER = "alp-decoder"
+_IMPATIENT = PARAMETERS.replace("quality: {", f"quality: {{decode_seconds: {SECONDS:g}, ")
+_DECODED, _STOPPED = "one-decoded", "decoders-stopped"
 
 
 def stuck_decode(ground: Ground) -> str:
     """The decoders of a run are stopped (SIGSTOP): a recording each is set aside, the others are judged."""
     folder = ground.before("quality")
-    marker, release = ground.folder / "one-decoded", ground.folder / "stopped"
+    root = folder.data_root
+    (root / "params.yaml").write_text(_IMPATIENT, encoding="utf-8")
     stopped: list[int] = []
-    try:
-        with Child(Judging(marker, release), folder) as child:
-            wait_for(marker.exists, "a recording was decoded", child)
-            stopped += descendants(child.pid, _DECODER)
+    with open_job(ground, root, trap=f"{__name__}:{hold.__name__}") as job:
+        try:
+            run = job.ask(folder, *STAGES[STAGES.index("quality") :])
+            worker = job.at_work(run)
+            wait_for((root / _DECODED).exists, "a recording was decoded")
+            stopped += descendants(worker, _DECODER)
             expect(stopped, "no decoder runs beside the run")
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
-            release.touch()
-            end = child.end()
-    finally:
-        for pid in stopped:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    expect(end.well, f"the stage ended with {end}")
-    table = read_quality(folder)
-    aside = table[table["verdict"] != "ok"]
-    expect(
-        1 <= len(aside) <= len(stopped),
-        f"{len(aside)} recordings aside for {len(stopped)} decoders",
-    )
-    check(ground, folder)
-    return f"{len(aside)} of {len(table)} recordings set aside: {aside.iloc[0]['reasons']}"
+            (root / _STOPPED).touch()
+            job.well(run)
+        finally:
+            for pid in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        table = read_quality(folder)
+        aside = table[table["verdict"] != "ok"]
+        expect(
+            1 <= len(aside) <= len(stopped),
+            f"{len(aside)} recordings aside for {len(stopped)} decoders",
+        )
+        (root / "params.yaml").write_text(PARAMETERS, encoding="utf-8")
+        job.check(folder)
+    return f"the run ended well, {len(aside)} of {len(table)} recordings set aside: {aside.iloc[0]['reasons']}"
 
 
-@dataclass(frozen=True)
-class Judging:
-    """The stage quality with little patience, held after its first recording."""
+def hold() -> None:
+    """Let the stage quality wait after its first recording."""
+    from alp_assets.assets.workplace import Workplace
 
-    marker: Path
-    release: Path
+    watch: Callable[..., Progress] = Workplace.watch
 
-    def __call__(self, folder: PackageFolder) -> None:
-        """Run it."""
-        params = with_overrides(load_params(folder.data_root), {"quality.decode_seconds": SECONDS})
+    def held(workplace: Workplace, stage: str, context: Any) -> Progress:
+        progress = watch(workplace, stage, context)
+        if stage != "quality":
+            return progress
         waited: list[int] = []
 
-        def progress(done: int, total: int, what: str) -> None:
+        def waiting(done: int, total: int, what: str) -> None:
             if not waited:
                 waited.append(done)
-                wait_here(self.marker, self.release)
+                wait_here(data_root() / _DECODED, data_root() / _STOPPED)
+            progress(done, total, what)
 
-        run_stage("quality", folder, params, progress)
+        return waiting
+
+    patch.object(Workplace, "watch", held).start()
 
 
-DRILLS = (Drill("stuck-decode", f"decoders that hang, with {SECONDS:g} s for a recording", stuck_decode),)
+DRILLS = (
+    Drill(
+        "stuck-decode", f"decoders of a Dagster run that hang, with {SECONDS:g} s for a recording", stuck_decode
+    ),
+)

@@ -10,22 +10,28 @@ from pathlib import Path
 from alp_assets.params import PROJECT
 from alp_assets.stages.package import PackageFolder
 from drills.aftermath import check, check_intact
-from drills.children import PATIENCE_S, End, environment_without_dagster, stages_of
+from drills.children import PATIENCE_S, End, environment_without_dagster, stages_of, wait_for
 from drills.ground import CUSTOMER, PACKAGE, Ground
 from drills.verdict import Drill, DrillFailed, DrillSkipped, expect
+from drills.work import Hold
 
 _BUSY = "another process is working on this package"
 
 
 def two_processes(ground: Ground) -> str:
-    """Two runs of all stages at once: each ends well or says who is in its way, and one at least ends well."""
-    folder = PackageFolder(ground.new_root(), CUSTOMER, PACKAGE)
-    with stages_of(folder, ground.archive) as one, stages_of(folder, ground.archive) as other:
-        ends = [one.end(), other.end()]
-    _check_ends(ends)
-    check_intact(ground, folder)
-    check(ground, folder)
-    return "; ".join(map(str, ends))
+    """A process is in the middle of a package, and Dagster runs it: the run says who is in its way."""
+    job = ground.job
+    folder = PackageFolder(job.fresh(), CUSTOMER, PACKAGE)
+    marker, release = (ground.folder / f"two-processes-{name}" for name in ("held", "go-on"))
+    with stages_of(folder, ground.archive, before=Hold("clips", marker, release)) as child:
+        wait_for(marker.exists, "the process is in the middle of the package", child)
+        said = job.refused(job.ask(folder))
+        release.touch()
+        end = child.end()
+    expect(_BUSY in said, f"the run failed for another reason than the process: {said}")
+    expect(end.well, f"the process was disturbed: {end}")
+    job.check(folder)
+    return f"the run: {said}; the process {end}"
 
 
 def two_machines(ground: Ground) -> str:
@@ -81,6 +87,6 @@ def _plain(said: str) -> str:
 
 
 DRILLS = (
-    Drill("two-processes", "the same package in two processes at once", two_processes),
+    Drill("two-processes", "a Dagster run of a package that another process works on", two_processes),
     Drill("two-machines", "`alp onboard` of the same package under two host names at once", two_machines),
 )

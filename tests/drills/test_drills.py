@@ -13,11 +13,11 @@ from drills.results import keep
 from drills.verdict import Drill, DrillFailed, DrillSkipped, Result, chosen, expect
 
 FAULTS = """
-kill-all kill-worker kill-daemon kill-postgres kill-redis read-only two-machines replaced half-zip memory
-stuck-decode clock-run clock-dagster clock-inbox clock-freshness
+kill-process kill-run kill-all kill-worker kill-daemon kill-postgres kill-redis read-only two-processes
+two-machines replaced half-zip memory stuck-decode clock-run clock-dagster clock-inbox clock-freshness
 disk-full-upload disk-full-metadata disk-full-quality disk-full-clips disk-full-embeddings disk-full-models
-disk-full-scores disk-full-report disk-full-onboard corrupted-stage corrupted-model corrupted-registry
-corrupted-registry-value
+disk-full-scores disk-full-report disk-full-onboard disk-full-arrays corrupted-stage corrupted-model
+corrupted-registry corrupted-registry-value
 """
 SLOW = ("clock-run", "clock-dagster")
 QUICK = [drill for drill in (*half_zip.DRILLS, *clock.DRILLS) if drill.name not in SLOW]
