@@ -71,15 +71,20 @@ def dagster_home(root: Path) -> Path:
     return home
 
 
+def chosen_root(data: Path | None) -> Path:
+    """The data root that a command looks at, also for everything that this process starts."""
+    if data is not None:
+        os.environ["ALP_DATA"] = str(data)
+    return data_root()
+
+
 def open_root(data: Path | None) -> Path:
     """The data root that a command works in, also for everything that this process starts.
 
     Raises:
         AlpError: it cannot be written to.
     """
-    if data is not None:
-        os.environ["ALP_DATA"] = str(data)
-    root = data_root()
+    root = chosen_root(data)
     place = next(path for path in (root, *root.parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise AlpError(f"{root}: cannot be written to. Choose another data root with --data or ALP_DATA.")

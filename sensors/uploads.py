@@ -10,6 +10,7 @@ import dagster as dg
 from alp_assets.assets.job import onboard
 from alp_assets.assets.workplace import Workplace, packages
 from alp_assets.errors import AlpError
+from alp_assets.watch.notices import Outbox
 from sensors.inbox import SETTLE_S, Arrival, Scan, Seen, leave_note, load_cursor, save_cursor, scan_inbox
 from sensors.queues import queue_tags
 from sensors.turns import turn_tags
@@ -36,6 +37,7 @@ def uploads(context: dg.SensorEvaluationContext, workplace: dg.ResourceParam[Wor
     scan = _look(workplace.data_root, load_cursor(context.cursor), room)
     for name, complaint in scan.complaints.items():
         context.log.warning(f"{name}: {complaint}")
+        _tell(workplace, name, complaint)
         try:
             leave_note(workplace.data_root / "inbox" / name, complaint)
         except (OSError, AlpError) as error:
@@ -47,6 +49,19 @@ def uploads(context: dg.SensorEvaluationContext, workplace: dg.ResourceParam[Wor
         asset_events=[_observation(name, text) for name, text in scan.complaints.items()],
         skip_reason=None if keys else _why_nothing(scan, waiting),
         cursor=save_cursor(scan.seen),
+    )
+
+
+def _tell(workplace: Workplace, name: str, complaint: str) -> None:
+    """Let somebody know of a file that cannot be taken; who sent it sees the note."""
+    customer, _, file = name.partition("/")
+    Outbox(workplace.data_root).put(
+        workplace.params().notices,
+        "refused",
+        f"{name}: {complaint}",
+        customer=customer,
+        package=file.removesuffix(".zip"),
+        about=complaint,
     )
 
 

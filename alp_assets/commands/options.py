@@ -9,8 +9,22 @@ import typer
 
 from alp_assets.errors import AlpError
 
+
+def _folder(text: str) -> Path:
+    """A path that was given. Nothing, as of a variable that is not set, is to ``Path`` the current folder."""
+    if not text.strip():
+        raise typer.BadParameter("names no folder.")
+    return Path(text)
+
+
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data root; default $ALP_DATA, else data/ of the checkout.")
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Data root; default $ALP_DATA, else data/ of the checkout.",
+        parser=_folder,
+        metavar="DIRECTORY",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of tables.")]
 SetOption = Annotated[

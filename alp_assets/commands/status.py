@@ -20,12 +20,12 @@ _SHOWN = 10
 
 def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Packages by state, what runs, what waits longest, the latest failures, models, customers and disk."""
-    from alp_assets.home import open_root
+    from alp_assets.home import chosen_root
     from alp_assets.params import load_params
     from alp_assets.watch.look import Looker
     from alp_assets.watch.status import as_json as told
 
-    root = open_root(data)
+    root = chosen_root(data)
     look = Looker(root, load_params(root)).look()
     if as_json:
         typer.echo(json.dumps(told(look, root), ensure_ascii=False, indent=2))

@@ -162,7 +162,8 @@ def reproduce(version: VersionArgument, data: DataOption = None, as_json: JsonOp
 def gc(
     dry_run: DryRunOption = False,
     keep_days: Annotated[
-        int | None, typer.Option(min=0, help="Versions older than this need not be kept; by default all are.")
+        int | None,
+        typer.Option(min=0, max=36_500, help="Versions older than this need not be kept; by default all are."),
     ] = None,
     remote: Annotated[
         bool | None,
@@ -207,7 +208,9 @@ def gc(
 
 
 def prune(
-    keep_days: Annotated[float, typer.Option(min=0, help="Runs that began later than this are kept.")] = 90.0,
+    keep_days: Annotated[
+        float, typer.Option(min=0, max=36_500, help="Runs that began later than this are kept.")
+    ] = 90.0,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     data: DataOption = None,

@@ -10,6 +10,7 @@ from statistics import median
 
 from alp_assets.watch.packages import Package
 from alp_assets.watch_params import FreshnessParams
+from schemas.sections import SLUG
 
 DAY_S = 86_400.0
 
@@ -42,11 +43,13 @@ class Freshness:
 def freshness(packages: Iterable[Package], params: FreshnessParams, now: float) -> list[Freshness]:
     """Every customer who sent something, those that are silent for too long first.
 
-    Packages that were refused count: somebody sent them.
+    Packages that were refused count: somebody sent them. A folder of the inbox that is named as no customer can be
+    is nobody's.
     """
     arrived: dict[str, list[float]] = defaultdict(list)
     for package in packages:
-        arrived[package.customer].append(package.received_at)
+        if SLUG.fullmatch(package.customer):
+            arrived[package.customer].append(package.received_at)
     found = [_of(customer, sorted(times), params, now) for customer, times in arrived.items()]
     return sorted(found, key=lambda item: (not item.overdue, -_excess(item), item.customer))
 

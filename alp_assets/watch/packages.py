@@ -198,7 +198,9 @@ def _arrived(inbox: Path) -> Iterator[Package]:
         entries = {f"{customer.name}/{entry.name}": entry for entry in _entries(Path(customer.path))}
         for name, entry in entries.items():
             try:
-                status = entry.stat()
+                if not entry.is_file(follow_symlinks=False):
+                    continue  # nor does the sensor take a link
+                status = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
             # not the time of modification: `cp -p`, `rsync -t` and `unzip` set that to one before the arrival
@@ -210,13 +212,13 @@ def _arrived(inbox: Path) -> Iterator[Package]:
 def arrived_one(name: str, arrived_at: float, size: int, beside: Container[str]) -> Package | None:
     """A file of the inbox, by its path there; ``None`` where it can be no package.
 
-    One with a note ``beside`` it was looked at and cannot be taken.
+    One with a note ``beside`` it was looked at and cannot be taken, whatever its name.
     """
     customer, _, file = name.partition("/")
-    stem = file[: -len(".zip")]
-    if not (file.lower().endswith(".zip") and SLUG.fullmatch(customer) and SLUG.fullmatch(stem)):
+    stem, noted = file[: -len(".zip")], f"{name}{_NOTE}" in beside
+    named = SLUG.fullmatch(customer) and SLUG.fullmatch(stem)
+    if not (file.lower().endswith(".zip") and (named or noted)):
         return None
-    noted = f"{name}{_NOTE}" in beside
     return Package(customer, stem, arrived_at, arrived_only=True, rejected=noted, bytes=size)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
+from pathlib import Path
 
 from deploy.cluster.place import ClusterError, Place, write_secret
 from deploy.cluster.services import Service
@@ -20,13 +22,14 @@ def redis(place: Place) -> Service:
     server = shutil.which("redis-server")
     if server is None:
         raise ClusterError("redis-server was not found. Install Redis: apt-get install redis-server.")
-    folder = place.folder / "redis"
+    folder = pid_file(place).parent
     folder.mkdir(mode=0o700, exist_ok=True)
     settings = {
         "bind": place.host,
         "port": place.ports["redis"],
         "requirepass": place.secret("redis"),
-        "dir": folder,
+        "dir": json.dumps(str(folder), ensure_ascii=False),
+        "pidfile": json.dumps(str(pid_file(place)), ensure_ascii=False),
         "appendonly": "yes",
         "save": '""',
         "maxmemory-policy": "noeviction",
@@ -35,6 +38,11 @@ def redis(place: Place) -> Service:
     config = folder / "redis.conf"
     write_secret(config, "".join(f"{name} {value}\n" for name, value in settings.items()))
     return Service("redis", [server, str(config)])
+
+
+def pid_file(place: Place) -> Path:
+    """Where Redis writes which process it is."""
+    return place.folder / "redis" / "redis.pid"
 
 
 def wait_for_redis(place: Place) -> None:

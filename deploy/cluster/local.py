@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from alp_assets.params import PROJECT
-from deploy.cluster.broker import redis, wait_for_redis
+from deploy.cluster.broker import pid_file, redis, wait_for_redis
 from deploy.cluster.place import MARK, ClusterError, Place, Workers, configure
 from deploy.cluster.postgres import postgres, wait_and_fill
 from deploy.cluster.services import Service, Supervisor
@@ -83,8 +83,10 @@ def end_leftovers(place: Place) -> int:
         until = time.monotonic() + _GONE_S
         while left and _marked(place.folder) and time.monotonic() < until:
             time.sleep(0.1)
-    _end_postgres(place)
-    return len(found)
+    kept = [pid for pid in (_postgres(place), _redis(place)) if pid is not None]
+    for pid in kept:
+        _end(pid)
+    return len(found) + len(kept)
 
 
 def worker(queues: str, name: str, log_level: str = "WARNING") -> Service:
@@ -191,16 +193,39 @@ def _marked(folder: Path) -> list[int]:
     return found
 
 
-def _end_postgres(place: Place) -> None:
+def _postgres(place: Place) -> int | None:
     """PostgreSQL writes over its environment; it keeps its process in a file."""
+    folder = place.folder / "postgres"
+    lines = _lines(folder / "postmaster.pid")
+    if len(lines) > 1 and lines[1] == str(folder) and b"postgres" in _command(lines[0]):
+        return int(lines[0])
+    return None
+
+
+def _redis(place: Place) -> int | None:
+    """So does Redis, which shows its port instead."""
+    lines = _lines(pid_file(place))
+    command = _command(lines[0]) if lines else b""
+    return int(lines[0]) if b"redis-server" in command and f":{place.ports['redis']}".encode() in command else None
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        lines = (place.folder / "postgres" / "postmaster.pid").read_text().splitlines()
-        pid, data = int(lines[0]), lines[1]
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError, IndexError):
-        return
-    if data != str(place.folder / "postgres") or b"postgres" not in command:
-        return
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _command(pid: str) -> bytes:
+    """What a process shows of itself; nothing where there is none."""
+    try:
+        return Path(f"/proc/{int(pid)}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return b""
+
+
+def _end(pid: int) -> None:
+    """Ask for a quick and clean end, and wait for it."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGINT)
     until = time.monotonic() + _GONE_S

@@ -94,6 +94,18 @@ def test_nothing_is_made_in_a_root_that_is_looked_at(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_root_that_cannot_be_written_to_is_looked_at_all_the_same(data_root, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert run(data_root).exit_code == 0
+
+
+def test_a_data_root_without_a_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(app, ["status", "--data", ""])
+    assert told.exit_code == 2
+    assert "names no folder" in told.output
+
+
 def test_a_thousand_packages_take_little_and_no_heavy_library(tmp_path):
     for number in range(1_000):
         place = tmp_path / "packages" / f"c{number % 40}" / f"p{number}"

@@ -1,14 +1,17 @@
 """The folder of a cluster, its passwords, and what is said when something is missing."""
 
 import os
+import shutil
 import signal
 import stat
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from deploy.cluster import broker, postgres
+from deploy.cluster.local import end_leftovers
 from deploy.cluster.place import MARK, ClusterError, Workers, configure, open_place
 from deploy.cluster.services import Service, Supervisor
 
@@ -81,6 +84,19 @@ def test_what_is_not_installed_is_named_with_its_package(place, monkeypatch, sta
     monkeypatch.setattr("shutil.which", lambda *_args, **_more: None)
     with pytest.raises(ClusterError, match=package):
         start(place)
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no Redis here")
+def test_a_redis_that_outlived_its_cluster_is_ended_wherever_that_lies(tmp_path):
+    place = open_place(tmp_path / "data", tmp_path / "클러 ster")
+    alone = subprocess.Popen(broker.redis(place).command, stdout=subprocess.DEVNULL)  # nothing marks it
+    try:
+        broker.wait_for_redis(place)
+        assert end_leftovers(place) == 1
+        assert alone.wait(30) == 0
+        assert end_leftovers(place) == 0
+    finally:
+        alone.kill()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from alp_assets.assets.workplace import Workplace, packages
 from alp_assets.checks.gates import gates
 from alp_assets.stages.package import PackageFolder
 from alp_assets.versions.queue import Queue
+from alp_assets.watch.notices import Outbox
 from sensors.failures import failures
 from sensors.uploads import uploads
 from tests.packages import machine_package, receive, zipped
@@ -32,9 +33,9 @@ def settle(path: Path) -> Path:
     return path
 
 
-def tick(instance, root: Path, cursor: str | None = None) -> dg.SensorResult:
+def tick(instance, root: Path, cursor: str | None = None, **more) -> dg.SensorResult:
     context = dg.build_sensor_context(
-        instance=instance, cursor=cursor, resources={"workplace": Workplace(root, OVERRIDES)}
+        instance=instance, cursor=cursor, resources={"workplace": Workplace(root, OVERRIDES | more)}
     )
     return uploads(context)
 
@@ -103,6 +104,14 @@ def test_a_bad_name_is_told_in_the_tick_beside_the_file_and_as_an_event(instance
     assert "팬 데이터" in result.skip_reason.skip_message
     assert "small letters" in bad.with_name(bad.name + ".problem.txt").read_text()
     assert "팬 데이터" in str(result.asset_events[0].metadata["complaint"].value)
+
+
+def test_whoever_wants_notices_is_told_of_a_file_that_cannot_be_taken(instance, tmp_path, monkeypatch):
+    settle(zipped(tmp_path / "inbox/acme/팬 데이터.zip", {"a": b"x"}))
+    tick(instance, tmp_path, **{"notices.webhook": "ALP_TEST_HOOK"})
+    (notice,) = Outbox(tmp_path).due(time.time() + 1, 10)
+    assert (notice.kind, notice.customer, notice.package) == ("refused", "acme", "팬 데이터")
+    assert "small letters" in notice.text
 
 
 def test_the_daemon_accepts_what_the_sensor_asks_for(instance, tmp_path):

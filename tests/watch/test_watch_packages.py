@@ -70,6 +70,20 @@ def test_a_zip_waits_until_its_first_stage_and_a_noted_one_does_not(tmp_path):
     assert state_of(look(tmp_path)["acme__first"], None) == "stopped"
 
 
+def test_a_link_in_the_inbox_does_not_wait(tmp_path):
+    first = arrive(tmp_path, "acme__first")
+    first.with_name("link.zip").symlink_to(first)
+    assert look(tmp_path).keys() == {"acme__first"}
+
+
+def test_a_file_that_cannot_be_a_package_is_refused_once_it_is_noted(tmp_path):
+    odd = arrive(tmp_path, "acme__first").with_name("홀 #1.zip")
+    odd.write_bytes(b"x")
+    assert look(tmp_path).keys() == {"acme__first"}
+    odd.with_name("홀 #1.zip.problem.txt").write_text("no")
+    assert state_of(look(tmp_path)["acme__홀 #1"], None) == "refused"
+
+
 def test_a_copied_zip_has_waited_since_it_came_and_not_since_it_was_written(tmp_path):
     arrive(tmp_path, "acme__first", at=time.time() - 90 * DAY)  # as `cp -p` and `rsync -t` leave it
     assert look(tmp_path)["acme__first"].received_at == pytest.approx(time.time(), abs=DAY)
