@@ -52,7 +52,7 @@ def _missing() -> str | None:
 def scratch():
     if reason := _missing():
         pytest.skip(reason)
-    folder = Path(tempfile.mkdtemp(prefix="alp-cluster-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="alp cluster ", dir="/tmp"))
     folder.chmod(0o755)  # PostgreSQL runs as somebody else
     yield folder
     shutil.rmtree(folder)
