@@ -14,6 +14,7 @@ from pathlib import Path
 from alp_assets.errors import VersionRefused
 
 _STALE_LOCK_S = 10.0
+_POLL_S = 0.1
 _SETTINGS = ("core.quotepath=false", "gc.autoDetach=false", "commit.gpgsign=false", "log.showSignature=false")
 _QUIET = [word for setting in _SETTINGS for word in ("-c", setting)]
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
@@ -74,16 +75,22 @@ class Git:
         return [Commit(commit, at, who, subject, body.strip()) for commit, at, who, subject, body in parts]
 
     def _identity(self) -> tuple[str, ...]:
-        """Who commits where nobody told git who they are."""
-        known = self.asked("config", "user.email")
-        return () if known else ("-c", "user.name=ALP", "-c", "user.email=alp@localhost")
+        """Who commits, as far as nobody told git."""
+        ours = {"user.name": "ALP", "user.email": "alp@localhost"}
+        lacking = [name for name in ours if not (self.asked("config", name) or "").strip()]
+        return tuple(word for name in lacking for word in ("-c", f"{name}={ours[name]}"))
 
     def _break_stale_locks(self) -> None:
-        """Remove what a killed git left behind; whoever calls holds ALP's own lock, so nobody commits now."""
-        inside = self.root / ".git"
+        """Remove what a killed git left behind; a lock that another git may hold gets time to go.
+
+        Whoever calls holds ALP's own lock, so nothing of ALP commits now.
+        """
+        inside, end = self.root / ".git", time.monotonic() + _STALE_LOCK_S
         for lock in [*inside.glob("*.lock"), *inside.glob("refs/heads/**/*.lock")]:
             with suppress(FileNotFoundError):
-                if time.time() - lock.stat().st_mtime > _STALE_LOCK_S:
+                while not (stale := _age(lock) > _STALE_LOCK_S) and time.monotonic() < end:
+                    time.sleep(_POLL_S)
+                if stale:
                     lock.unlink()
 
     def _trusted(self) -> tuple[str, ...]:
@@ -109,3 +116,7 @@ class Git:
             check=False,
             env={**environment, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"},
         )
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from alp_assets.errors import VersionRefused
 from alp_assets.files import write_bytes
 from alp_assets.home import object_url
-from alp_assets.params import PROJECT
+from alp_assets.params import PROJECT, VersionParams
 from alp_assets.versions.git import Git
+from alp_assets.versions.queue import Queue
 from alp_assets.versions.quiet import quiet
-
-if TYPE_CHECKING:
-    from dvc.repo import Repo
 
 REMOTE = "store"
 PARAMS = "params.yaml"
@@ -121,35 +119,41 @@ def repository_of(data_root: Path) -> Repository:
 def make_repository(data_root: Path, remote: str = "") -> Repository:
     """The repository of a data root, made where there is none; ``remote`` becomes its default remote.
 
-    Inside a project that has a repository that one is used, and nothing is made or committed.
+    Inside a project that has a repository that one is used, and nothing is made or committed. Who makes one at the
+    same time, or versions, is waited for.
 
     Raises:
-        VersionRefused: the remote is of a kind that is not installed, or cannot be reached.
+        VersionRefused: the remote is of a kind that is not installed, lies in the data root, or cannot be reached.
+        SnapshotFailed: others version for too long.
     """
+    found = _repository_for(data_root)
+    if remote:
+        remote = _usable_remote(found, remote)
+    if found.own and (remote or not _is_whole(found)):
+        _make_folder(found.root)
+        with Queue(found.data_root).lock(VersionParams().wait_s):
+            if remote or not _is_whole(found):
+                _set_up(found, remote)
+    return found
+
+
+def repository_to_write(data_root: Path) -> Repository:
+    """The same without a remote, for who holds the lock of the data root's queue."""
+    found = _repository_for(data_root)
+    if found.own and not _is_whole(found):
+        _set_up(found, "")
+    return found
+
+
+def _repository_for(data_root: Path) -> Repository:
+    """The repository that a data root lies in, else that which it becomes."""
     _refuse_buckets(data_root)
     found = find_repository(data_root) or Repository(data_root.resolve(), data_root.resolve())
-    if not found.own:
-        if not (found.root / ".dvc" / "config").is_file():
-            raise VersionRefused(
-                f"{found.root}: is a git repository that ALP did not make. Run `dvc init` there and commit "
-                "versions yourself, or choose another data root."
-            )
-        if remote:
-            raise VersionRefused(
-                f"{data_root}: lies in the repository {found.root}, whose remotes are its developers' business: "
-                "`dvc remote add --default`."
-            )
-        return found
-    if remote:
-        if "://" in remote and urlsplit(remote).password is not None:
-            raise VersionRefused(
-                "The remote's address holds a password, and git would keep it in its history. Leave it out, "
-                f"and then give it with `dvc remote modify --local {REMOTE} password ...` in the data root."
-            )
-        remote = remote if "://" in remote else str(Path(remote).expanduser().resolve())
-        _check_remote(remote)
-    if remote or not _is_whole(found):
-        _set_up(found, remote)
+    if not found.own and not (found.root / ".dvc" / "config").is_file():
+        raise VersionRefused(
+            f"{found.root}: is a git repository that ALP did not make. Run `dvc init` there and commit "
+            "versions yourself, or choose another data root."
+        )
     return found
 
 
@@ -172,20 +176,23 @@ def _is_whole(repository: Repository) -> bool:
     return made and repository.git.asked("rev-parse", "--verify", "--quiet", "HEAD") is not None
 
 
-def _set_up(repository: Repository, remote: str) -> None:
-    root, git = repository.root, repository.git
+def _make_folder(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise VersionRefused(f"{root}: cannot be made ({error.strerror}). Choose another place.") from error
+
+
+def _set_up(repository: Repository, remote: str) -> None:
+    root, git = repository.root, repository.git
     for name, text in ((".gitignore", _IGNORED), (".dvcignore", _UNFINISHED)):
         before = (root / name).read_text(encoding="utf-8") if (root / name).is_file() else ""
         if not before.startswith(text):
             write_bytes(root / name, (text + before).encode())
     if not git.is_repository():
         git("init", "--quiet", "--initial-branch=main")
-    with quiet():
-        _set_up_dvc(root, remote)
+    write_bytes(root / ".dvc" / ".gitignore", _DVC_IGNORED.encode())
+    _configure(root, remote)
     if not (root / PARAMS).is_file() and not repository.data_root.joinpath("packages").exists():
         write_bytes(root / PARAMS, _PARAMS.encode())
     kept = [".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config", PARAMS]
@@ -193,37 +200,68 @@ def _set_up(repository: Repository, remote: str) -> None:
     git.committed([name for name in kept if (root / name).is_file()], words)
 
 
-def _set_up_dvc(root: Path, remote: str) -> None:
-    from dvc.repo import Repo
+def _configure(root: Path, remote: str) -> None:
+    """Set DVC up. DVC itself would write its configuration over the old one, and only in ASCII."""
+    from configobj import ConfigObj, ConfigObjError  # type: ignore[import-untyped]
 
-    if not (root / ".dvc" / "config").is_file():
-        Repo.init(str(root), no_scm=True).close()  # DVC's own git refuses folders of other users
-    _forget_no_scm(root)
-    write_bytes(root / ".dvc" / ".gitignore", _DVC_IGNORED.encode())
-    with Repo(str(root), config={"core": {"no_scm": True}}) as repo, repo.config.edit() as config:
-        config["core"] |= {"analytics": False, "check_update": False}
-        config["cache"].setdefault("type", list(_links(repo)))
-        if remote:
-            config["remote"][REMOTE] = _settings(remote)
-            config["core"]["remote"] = REMOTE
+    path = root / ".dvc" / "config"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        config = ConfigObj(lines, encoding="utf-8", interpolation=False)
+    except (ConfigObjError, UnicodeDecodeError) as error:
+        raise VersionRefused(
+            f"{path}: is no configuration of DVC any more ({error}). `git checkout .dvc/config` in {root} brings "
+            "it back."
+        ) from error
+    core, cache = config.setdefault("core", {}), config.setdefault("cache", {})
+    core.pop("no_scm", None)  # a repository that was made without git gets one
+    core.update({"analytics": False, "check_update": False})
+    if "type" not in cache:
+        cache["type"] = list(_links(root))
+    if remote:
+        config[f'remote "{REMOTE}"'] = _settings(remote)
+        core["remote"] = REMOTE
+    written = io.BytesIO()
+    config.write(written)
+    write_bytes(path, written.getvalue())
 
 
-def _forget_no_scm(root: Path) -> None:
-    """Let a DVC repository that was made without git have one."""
-    from dvc.config import Config
-
-    with Config(dvc_dir=str(root / ".dvc"), validate=False).edit() as config:
-        config["core"].pop("no_scm", None)
-
-
-def _links(repo: Repo) -> tuple[str, ...]:
+def _links(root: Path) -> tuple[str, ...]:
     """Links that the file system knows. DVC takes a copy for as good as a reflink, and would store all twice."""
-    from dvc.fs import localfs
-    from dvc_objects.fs.generic import test_links
+    with quiet():
+        from dvc.fs import localfs
+        from dvc.repo import Repo
+        from dvc_objects.fs.generic import test_links
 
-    cache = repo.cache.local.path
-    knows = test_links(["reflink"], localfs, cache, localfs, os.path.join(repo.root_dir, "packages"))  # noqa: PTH118
+        with Repo(str(root), config={"core": {"no_scm": True}}) as repo:  # its git refuses folders of other users
+            cache = repo.cache.local.path
+            knows = test_links(["reflink"], localfs, cache, localfs, str(root / "packages"))
     return _LINKS if knows else _LINKS[1:]
+
+
+def _usable_remote(repository: Repository, remote: str) -> str:
+    """The remote as it is kept, when the repository may have it and it can be reached."""
+    if not repository.own:
+        raise VersionRefused(
+            f"{repository.data_root}: lies in the repository {repository.root}, whose remotes are its developers' "
+            "business: `dvc remote add --default`."
+        )
+    if "://" in remote and urlsplit(remote).password is not None:
+        raise VersionRefused(
+            "The remote's address holds a password, and git would keep it in its history. Leave it out, "
+            f"and then give it with `dvc remote modify --local {REMOTE} password ...` in the data root."
+        )
+    remote = remote.removeprefix("file://")
+    if "://" not in remote:
+        place = Path(remote).expanduser().resolve()
+        if place.is_relative_to(repository.root):
+            raise VersionRefused(
+                f"{place}: lies in the data root {repository.root}, and would be lost with it. Name a folder "
+                "elsewhere, best on another disk."
+            )
+        remote = str(place)
+    _check_remote(remote)
+    return remote
 
 
 def _check_remote(url: str) -> None:

@@ -6,16 +6,17 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from alp_assets.errors import AlpError, VersionRefused
+from alp_assets.errors import VersionRefused
 from alp_assets.stages.package import STAGES, PackageFolder
 from alp_assets.versions.git import Commit
 from alp_assets.versions.repository import Repository, default_data_root
 
 LOCK = "dvc.lock"
+_NONE_OF_DVCS = (yaml.YAMLError, ValueError, TypeError)
+_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _MOMENT = re.compile(
     r"\d{4}-\d{2}-\d{2}"
     r"(?P<minute>[T ]\d{2}:\d{2}(?P<second>:\d{2}(?P<part>\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?"
@@ -55,11 +56,14 @@ def package_of(data_root: Path, name: str) -> PackageFolder:
 
 
 def committed(repository: Repository, folder: PackageFolder) -> list[Revision]:
-    """The versions of a package that git has, the latest first; one that is like the one before it counts once."""
+    """The versions of a package that git has, the latest first; one that is like the one before it counts once.
+
+    A commit in which the package's file is none of DVC's holds no version.
+    """
     paths = _paths(repository, folder)
     found: list[Revision] = []
     for commit in repository.git.log("--", *paths):
-        outs = outs_at(repository, folder, commit.commit)
+        outs = _readable_outs(repository, folder, commit)
         if found and found[-1].outs == outs:
             found[-1] = replace(found[-1], commit=commit)  # the earlier commit made this version
         else:
@@ -71,7 +75,7 @@ def first_commit(repository: Repository, version: Revision) -> Revision:
     """The same version at the commit that first had it: later commits, and restored versions, hold it too."""
     upto = [version.commit.commit] if version.commit else []
     for commit in reversed(repository.git.log(*upto, "--", *_paths(repository, version.folder))):
-        if outs_at(repository, version.folder, commit.commit) == version.outs:
+        if _readable_outs(repository, version.folder, commit) == version.outs:
             return replace(version, commit=commit)
     return version
 
@@ -82,35 +86,48 @@ def working_tree(repository: Repository, folder: PackageFolder) -> Revision:
 
 
 def recorded_hash(path: Path) -> str:
-    """The hash that a ``.dvc`` file holds."""
-    return str(_parsed(path.read_text(encoding="utf-8"), str(path))["outs"][0]["md5"])
+    """The hash that a ``.dvc`` file holds.
+
+    Raises:
+        VersionRefused: it is no file of DVC's.
+    """
+    return _hash_in(path.read_text(encoding="utf-8", errors="replace"), path, None)
+
+
+def refuse_spoilt(path: Path) -> None:
+    """``VersionRefused`` when a ``.dvc`` file is there and is none of DVC's."""
+    if path.is_file():
+        recorded_hash(path)
 
 
 def outs_at(repository: Repository, folder: PackageFolder, commit: str | None) -> dict[str, str]:
-    """What DVC's files say of a package at a commit, or in the working tree."""
+    """What DVC's files say of a package at a commit, or in the working tree.
+
+    Raises:
+        VersionRefused: one of them is no file of DVC's.
+    """
     own, *lock = _paths(repository, folder)
-    if text := _text(repository, own, commit):
-        return {"": _parsed(text, own)["outs"][0]["md5"]}
+    if (text := _text(repository, own, commit)) is not None:
+        return {"": _hash_in(text, repository.root / own, commit)}
+    top = repository.inside(folder.path)
     outs: dict[str, str] = {}
     for path in lock:
-        top = repository.inside(folder.path)
-        for stage in (_parsed(_text(repository, path, commit) or "{}", path).get("stages") or {}).values():
-            for out in stage.get("outs", ()):
-                parent, _, name = str(out["path"]).rpartition("/")
-                if parent == top and name in STAGES:
-                    outs[name] = str(out["md5"])
+        if (text := _text(repository, path, commit)) is not None:
+            outs |= _stages_in(text, top, repository.root / path, commit)
     return outs
 
 
 def recorded_model(repository: Repository, place: Path) -> str:
     """The hash of a model version's folder, which never changes; ``VersionRefused`` when git never had it."""
     path = f"{repository.inside(repository.data_root)}/{place.as_posix()}.dvc".removeprefix("./")
+    commit = None
     if (text := _text(repository, path, None)) is None:
         commits = repository.git.log("-1", "--diff-filter=AM", "--", path)
-        text = _text(repository, path, commits[0].commit) if commits else None
+        commit = commits[0].commit if commits else None
+        text = _text(repository, path, commit) if commit else None
     if text is None:
         raise VersionRefused(f"{place}: this model was never versioned. `alp snapshot` versions what is there.")
-    return str(_parsed(text, path)["outs"][0]["md5"])
+    return _hash_in(text, repository.root / path, commit)
 
 
 def find_revision(repository: Repository, folder: PackageFolder, text: str) -> Revision:
@@ -209,16 +226,53 @@ def _paths(repository: Repository, folder: PackageFolder) -> list[str]:
     return [own, LOCK] if default_data_root(folder.data_root) else [own]
 
 
+def _readable_outs(repository: Repository, folder: PackageFolder, commit: Commit) -> dict[str, str]:
+    """What a commit has of a package; nothing where that cannot be read."""
+    try:
+        return outs_at(repository, folder, commit.commit)
+    except VersionRefused:
+        return {}
+
+
 def _text(repository: Repository, path: str, commit: str | None) -> str | None:
     if commit is not None:
         return repository.git.asked("show", f"{commit}:{path}")
     place = repository.root / path
-    return place.read_text(encoding="utf-8") if place.is_file() else None
+    return place.read_text(encoding="utf-8", errors="replace") if place.is_file() else None
 
 
-def _parsed(text: str, path: str) -> dict[str, Any]:
+def _hash_in(text: str, place: Path, commit: str | None) -> str:
+    """The hash that a ``.dvc`` file holds; ``place`` and ``commit`` say which file this is."""
     try:
-        found: dict[str, Any] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise AlpError(f"{path}: not a file of DVC any more ({error}). `git checkout` brings it back.") from error
+        found = yaml.safe_load(text)["outs"][0]["md5"]
+    except (*_NONE_OF_DVCS, KeyError, IndexError) as error:
+        raise _spoilt(place, commit, error) from error
+    if not isinstance(found, str) or not _HASH.fullmatch(found):
+        raise _spoilt(place, commit, f"{found!r} is no hash")
     return found
+
+
+def _stages_in(text: str, top: str, place: Path, commit: str | None) -> dict[str, str]:
+    """The hashes that a lock file has of the stages of a package, whose folder is ``top``."""
+    outs = {}
+    try:
+        for stage in ((yaml.safe_load(text) or {}).get("stages") or {}).values():
+            for out in stage.get("outs", ()):
+                parent, _, name = str(out["path"]).rpartition("/")
+                if parent == top and name in STAGES:
+                    outs[name] = str(out["md5"])
+    except (*_NONE_OF_DVCS, KeyError, AttributeError) as error:
+        raise _spoilt(place, commit, error) from error
+    return outs
+
+
+def _spoilt(place: Path, commit: str | None, why: object) -> VersionRefused:
+    said = f"is no file of DVC's ({' '.join(str(why).split())})"
+    if commit is not None:
+        return VersionRefused(
+            f"{place}, as of {commit[:10]}: {said}, so there is no version. `alp history` shows all versions."
+        )
+    anew = " Where git has none, delete it and run `alp snapshot`." if place.suffix == ".dvc" else ""
+    return VersionRefused(
+        f"{place}: {said}. `git -C {place.parent} checkout -- {place.name}` brings it back.{anew}"
+    )

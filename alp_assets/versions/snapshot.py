@@ -11,15 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from alp_assets.errors import AlpError, SnapshotFailed
+from alp_assets.errors import AlpError, SnapshotFailed, StageDamaged
 from alp_assets.params import PROJECT, Params
 from alp_assets.stages.package import STAGES, PackageFolder
 from alp_assets.versions.copying import Copied, copy_out, to_be_copied
 from alp_assets.versions.messages import message_of
 from alp_assets.versions.patience import patiently
 from alp_assets.versions.queue import Answer, Queue, Ticket
-from alp_assets.versions.repository import PARAMS, Repository, default_data_root, make_repository
-from alp_assets.versions.revisions import recorded_hash, working_tree
+from alp_assets.versions.repository import PARAMS, Repository, default_data_root, repository_to_write
+from alp_assets.versions.revisions import recorded_hash, refuse_spoilt, working_tree
 from alp_assets.versions.store import Store, opened
 from alp_assets.versions.unpushed import Unpushed
 
@@ -97,7 +97,7 @@ def snapshot_all(data_root: Path, folders: Iterable[PackageFolder], params: Para
         _refuse_missing(folder)
         queue.enter(folder)
     with queue.lock(params.versioned.wait_s):
-        repository, tickets = make_repository(data_root), queue.waiting()
+        repository, tickets = repository_to_write(data_root), queue.waiting()
         answers = _take(tickets, repository, params)
         for ticket in tickets:
             if answers[ticket.key].taken:
@@ -128,7 +128,7 @@ def _answer(queue: Queue, ticket: Ticket, data_root: Path, params: Params) -> An
         if not ours or answered():
             return answers[0]
         others = [item for item in queue.waiting() if item.key != ticket.key]
-        found = _take([ticket, *others], make_repository(data_root), params)
+        found = _take([ticket, *others], repository_to_write(data_root), params)
         for item in (ticket, *others):
             if found[item.key].taken:  # who waits for another tries again himself
                 queue.leave(item, found[item.key])
@@ -168,7 +168,13 @@ def _one(store: Store, repository: Repository, ticket: Ticket, params: Params) -
 
 
 def _keep(store: Store, repository: Repository, folder: PackageFolder, params: Params) -> Answer:
+    for name in STAGES:
+        if (folder.path / name).is_dir():
+            folder.prove(name)
     models = _models(folder)
+    kept = [Path(f"{path}.dvc") for path in (folder.path, *models)]
+    for path in kept:
+        refuse_spoilt(path)
     for path in models:
         store.keep(path)
     pipeline = _pipeline_stages(folder, params, repository)
@@ -180,13 +186,17 @@ def _keep(store: Store, repository: Repository, folder: PackageFolder, params: P
     content_hash = outs.get("") or outs["scores"]
     revision = ""
     if repository.own:
-        kept = [Path(f"{path}.dvc") for path in (folder.path, *models)]
-        more = [repository.root / PARAMS, *repository.root.glob("weights/*.dvc")]
-        names = [repository.inside(path) for path in [*kept, *more] if path.is_file()]
+        names = [repository.inside(path) for path in kept if path.is_file()] + _shared(repository)
         revision = repository.git.committed(names, message_of(folder, content_hash, models))
     if to_be_copied(store, repository):
         Unpushed(repository.data_root).add(folder.key, _hashes(repository, folder))
     return Answer(True, content_hash, len(models), str(repository.root), revision)
+
+
+def _shared(repository: Repository) -> list[str]:
+    """The parameters and the weights, also those that git has and that are gone."""
+    listed = repository.git("ls-files", "-z", "--cached", "--others", "--", PARAMS, "weights/*.dvc")
+    return [name for name in listed.split("\0") if name]
 
 
 def _hashes(repository: Repository, folder: PackageFolder) -> list[str]:
@@ -215,6 +225,8 @@ def _pipeline_stages(folder: PackageFolder, params: Params, repository: Reposito
 
 
 def _failed(folder: PackageFolder, error: Exception) -> SnapshotFailed:
+    if isinstance(error, StageDamaged):
+        return SnapshotFailed(f"{folder.key}: is not versioned: {error} Then run `alp snapshot`.")
     said = str(error) if isinstance(error, AlpError) else repr(error)
     return SnapshotFailed(
         f"{folder.key}: DVC could not version the package ({said}). Its results are whole; run `alp snapshot` "

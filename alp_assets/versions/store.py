@@ -10,8 +10,10 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 _NAMED = 5
+_MARK = "alp-versions"
 
 FOLDER_MARK = ".dir"
 """The end of a folder's hash."""
@@ -39,10 +42,24 @@ class Store:
         """The name of the default remote, or empty."""
         return str(self._repo.config.get("core", {}).get("remote") or "")
 
-    @property
-    def address(self) -> str:
-        """Where the default remote is, or empty."""
-        return str((self._repo.config.get("remote", {}).get(self.remote) or {}).get("url") or "")
+    def mark(self) -> str:
+        """What tells the remote from every other, and from itself before it was emptied; empty without a remote.
+
+        A remote that has none yet gets one.
+
+        Raises:
+            VersionRefused: the remote is a folder that is not there.
+        """
+        if not self.remote:
+            return ""
+        remote = self._there()
+        path = remote.fs.join(remote.path, _MARK)
+        with suppress(FileNotFoundError):
+            if found := remote.fs.cat_file(path).decode("utf-8", "replace").strip():
+                return str(found)
+        made = uuid.uuid4().hex
+        remote.fs.upload_fobj(BytesIO(made.encode()), path)
+        return made
 
     def keep(self, path: Path) -> str:
         """Take a folder into the cache and write its ``.dvc`` file; its hash."""
@@ -175,19 +192,32 @@ class Store:
         """What the cache holds with other bytes than its hash says; links share them with the data root."""
         return {value for value in values if _md5(Path(self._path(value))) != value.removesuffix(FOLDER_MARK)}
 
-    def push(self, values: Iterable[str]) -> set[str]:
-        """Copy to the remote what it does not hold, folders with all that is in them; what neither side holds.
+    def push(self, values: Iterable[str]) -> dict[str, set[str]]:
+        """Copy to the remote what it does not hold, folders with all that is in them.
 
-        A folder of which a file is not at hand is left out, for the remote would be taken to have all of it.
+        What is damaged here is removed, so that taking it again puts it back. A folder of which an object is nowhere
+        is left out, for the remote would be taken to have all of it.
+
+        Returns:
+            The objects that neither side holds, by which of these hashes needs them.
+
+        Raises:
+            VersionRefused: the remote is a folder that is not there, or does not hold everything afterwards.
         """
+        self._there()
         chosen = set(values)
+        self._drop_damaged(chosen)
         here = self.closure(chosen - self.missing(chosen))
+        self._drop_damaged(here - chosen)
         gone = self.missing(here | chosen)
-        torn = {value for value in here if gone and gone.intersection(file for _, file in self._listed(value))}
-        result = self._repo.cloud.push([_info(value) for value in here - gone - torn])
-        if result.failed:
-            raise VersionRefused(f"{len(result.failed)} files could not be copied to the remote {self.remote}.")
-        return gone.difference(self._odb(remote=True).oids_exist(gone)) if gone else gone
+        lost = self._not_copied(gone)
+        parts = {value: {value, *self._inside(value)} & lost for value in chosen} if lost else {}
+        broken = {value: nowhere for value, nowhere in parts.items() if nowhere}
+        result = self._repo.cloud.push([_info(value) for value in here - gone - broken.keys()])
+        left = result.failed or self._not_copied(chosen - broken.keys())
+        if left:
+            raise VersionRefused(f"{len(left)} files could not be copied to the remote {self.remote}.")
+        return broken
 
     def sizes(self, *, remote: bool = False) -> dict[str, int]:
         """Bytes of every object in the cache, or in the remote."""
@@ -217,11 +247,33 @@ class Store:
             if paths:
                 odb.fs.remove(paths)
 
+    def _drop_damaged(self, values: set[str]) -> None:
+        for value in self._damaged(values - self.missing(values)):
+            Path(self._path(value)).unlink(missing_ok=True)
+
+    def _not_copied(self, values: set[str]) -> set[str]:
+        """What the remote does not hold."""
+        return values.difference(self._odb(remote=True).oids_exist(values)) if values else set()
+
+    def _there(self) -> Any:
+        """The remote. DVC would make a folder that is not there, below where its disk is to be mounted."""
+        remote = self._repo.cloud.get_remote()
+        if remote.fs.protocol == "local" and not Path(remote.path).is_dir():
+            raise VersionRefused(
+                f"the remote {self.remote} is the folder {remote.path}, which is not there. Mount its disk, or make "
+                "the folder where it is gone for good"
+            )
+        return remote
+
     def _odb(self, remote: bool) -> Any:
         return self._repo.cloud.get_remote_odb() if remote else self._repo.cache.local
 
     def _path(self, value: str) -> str:
         return str(self._repo.cache.local.oid_to_path(value))
+
+    def _inside(self, value: str) -> set[str]:
+        """The files of a folder, none where its list is not at hand."""
+        return set() if self.missing([value]) else {file for _, file in self._listed(value)}
 
     def _listed(self, value: str) -> list[tuple[str, str]]:
         """Path and hash of each file of a folder whose list is at hand."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from alp_assets.files import read_json, write_bytes, write_json
@@ -26,7 +25,7 @@ class Unpushed:
 
     def names(self) -> set[str]:
         """The packages that wait."""
-        return {path.name.partition(".")[0] for path in self._paths()}
+        return {path.name.partition(".")[0] for path in self._paths() if not of_history(path)}
 
     def since(self) -> float | None:
         """When what has waited for longest was added, in seconds since 1970; ``None`` where nothing waits."""
@@ -36,27 +35,27 @@ class Unpushed:
         """All that waits, by the file that says so."""
         return {path: _read(path) for path in self._paths()}
 
-    def done(self, copied: Mapping[Path, object]) -> None:
+    def done(self, copied: Iterable[Path]) -> None:
         """What waited is in the remotes."""
         for path in copied:
             path.unlink(missing_ok=True)
 
-    def knows(self, address: str) -> bool:
-        """Whether this is the remote that everything was copied to, or waits for."""
-        mark = self._place / "remote"
-        return mark.is_file() and mark.read_text(encoding="utf-8") == _fingerprint(address)
+    def knows(self, mark: str) -> bool:
+        """Whether this is the mark of the remote that everything was copied to, or waits for."""
+        known = self._place / "remote"
+        return known.is_file() and known.read_text(encoding="utf-8") == mark
 
-    def know(self, address: str) -> None:
-        """Everything was copied to this remote, or waits for it."""
-        write_bytes(self._place / "remote", _fingerprint(address).encode())
+    def know(self, mark: str) -> None:
+        """Everything was copied to the remote of this mark, or waits for it."""
+        write_bytes(self._place / "remote", mark.encode())
 
     def _paths(self) -> list[Path]:
         return list(self._place.glob("[!.]*.json"))
 
 
-def _fingerprint(address: str) -> str:
-    """An address may hold a password."""
-    return hashlib.sha256(address.encode()).hexdigest()
+def of_history(path: Path) -> bool:
+    """Whether what waits is all versions, and no package's."""
+    return path.name.startswith(f"{HISTORY}.")
 
 
 def _read(path: Path) -> list[str]:
