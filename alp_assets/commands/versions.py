@@ -75,7 +75,7 @@ def snapshot(
     found = snapshot_all(root, [package_of(root, name) for name in packages or ()], load_params(root))
     if as_json:
         answers = {key: asdict(answer) for key, answer in found.packages.items()}
-        print_json(answers | {"copied": found.copied, "problem": found.problem})
+        print_json(answers | {"copied": found.copied, "filled": found.filled, "problem": found.problem})
     for key, answer in found.packages.items():
         name = key.replace("__", "/", 1)
         if answer.taken:
@@ -86,7 +86,9 @@ def snapshot(
     if before := [key for key in found.copied if key not in found.packages]:
         names = ", ".join(key.replace("__", "/", 1) for key in before)
         terminal.say(f"Copied to the remote, versioned before: {names}")
-    if not (found.packages or found.copied or found.problem):
+    if found.filled:
+        terminal.say(f"Copied all that there is to a new remote: {', '.join(found.filled)}")
+    if not (found.packages or found.copied or found.filled or found.problem):
         terminal.say("Nothing waits.")
     if found.problem:
         terminal.error(found.problem)

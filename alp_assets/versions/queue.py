@@ -45,7 +45,10 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a ticket: DVC holds the package, or why not. Without ``revision`` nobody committed."""
+    """What became of a ticket: DVC holds the package, or why not. Without ``revision`` nobody committed.
+
+    After a ``final`` one there is no use in trying again before somebody has mended the package.
+    """
 
     taken: bool
     content_hash: str = ""
@@ -53,6 +56,7 @@ class Answer:
     repository: str = ""
     revision: str = ""
     problem: str = ""
+    final: bool = False
 
 
 class Queue:

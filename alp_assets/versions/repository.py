@@ -52,6 +52,7 @@ _UNFINISHED = """\
 _PARAMS = """\
 # The parameters of this data root. What is left out keeps its default.
 """
+_INDENT = " " * 4
 _ENDPOINT = "ALP_S3_ENDPOINT"
 _LINKS = ("reflink", "hardlink", "copy")
 _EXTRAS = {
@@ -207,7 +208,7 @@ def _configure(root: Path, remote: str) -> None:
     path = root / ".dvc" / "config"
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        config = ConfigObj(lines, encoding="utf-8", interpolation=False)
+        config = ConfigObj(lines, encoding="utf-8", interpolation=False, indent_type=_INDENT)
     except (ConfigObjError, UnicodeDecodeError) as error:
         raise VersionRefused(
             f"{path}: is no configuration of DVC any more ({error}). `git checkout .dvc/config` in {root} brings "
@@ -251,6 +252,8 @@ def _usable_remote(repository: Repository, remote: str) -> str:
             "The remote's address holds a password, and git would keep it in its history. Leave it out, "
             f"and then give it with `dvc remote modify --local {REMOTE} password ...` in the data root."
         )
+    if not _is_utf8(remote):
+        raise VersionRefused(f"{remote!a}: the remote's name is not UTF-8. Give the folder another name.")
     remote = remote.removeprefix("file://")
     if "://" not in remote:
         place = Path(remote).expanduser().resolve()
@@ -262,6 +265,14 @@ def _usable_remote(repository: Repository, remote: str) -> str:
         remote = str(place)
     _check_remote(remote)
     return remote
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_remote(url: str) -> None:

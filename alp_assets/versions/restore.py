@@ -163,8 +163,8 @@ def bring_model(store: Store, repository: Repository, place: Path, version: str)
         return "Its files are whole."
     try:
         value = recorded_model(repository, place.relative_to(repository.data_root))
-    except VersionRefused:
-        return "Its files are gone or changed, and no version holds them."
+    except VersionRefused as error:
+        return f"Its files are gone or changed, and cannot be brought back: {error}"
     with replaced_folder(place) as part:
         store.checkout(value, part)
     if content_hash(place) != version:

@@ -248,7 +248,7 @@ def _hash_in(text: str, place: Path, commit: str | None) -> str:
     except (*_NONE_OF_DVCS, KeyError, IndexError) as error:
         raise _spoilt(place, commit, error) from error
     if not isinstance(found, str) or not _HASH.fullmatch(found):
-        raise _spoilt(place, commit, f"{found!r} is no hash")
+        raise _spoilt(place, commit)
     return found
 
 
@@ -266,13 +266,14 @@ def _stages_in(text: str, top: str, place: Path, commit: str | None) -> dict[str
     return outs
 
 
-def _spoilt(place: Path, commit: str | None, why: object) -> VersionRefused:
-    said = f"is no file of DVC's ({' '.join(str(why).split())})"
+def _spoilt(place: Path, commit: str | None, why: Exception | None = None) -> VersionRefused:
+    told = " ".join(str(why).split()) if isinstance(why, yaml.YAMLError) else "it names no hash of a folder"
+    said = f"is no file of DVC's ({told})"
     if commit is not None:
         return VersionRefused(
             f"{place}, as of {commit[:10]}: {said}, so there is no version. `alp history` shows all versions."
         )
-    anew = " Where git has none, delete it and run `alp snapshot`." if place.suffix == ".dvc" else ""
+    anew = " Where git has no better one, delete it and run `alp snapshot`." if place.suffix == ".dvc" else ""
     return VersionRefused(
         f"{place}: {said}. `git -C {place.parent} checkout -- {place.name}` brings it back.{anew}"
     )

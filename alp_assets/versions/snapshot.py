@@ -78,12 +78,13 @@ class Taken:
     """What became of each package that was asked for or waited.
 
     ``copied`` are the packages that came to the remotes, also those versioned before; ``problem`` says what could
-    not.
+    not. ``filled`` are the remotes that were new and got all that there is.
     """
 
     packages: dict[str, Answer]
     copied: list[str]
     problem: str
+    filled: tuple[str, ...] = ()
 
 
 def snapshot_all(data_root: Path, folders: Iterable[PackageFolder], params: Params) -> Taken:
@@ -107,7 +108,7 @@ def snapshot_all(data_root: Path, folders: Iterable[PackageFolder], params: Para
     unpushed = Unpushed(repository.data_root)
     before = unpushed.names()
     copied = copy_out(repository, params.versioned, wait_s=params.versioned.wait_s)
-    return Taken(answers, sorted(before - unpushed.names()), copied.problem)
+    return Taken(answers, sorted(before - unpushed.names()), copied.problem, copied.filled)
 
 
 def _refuse_missing(folder: PackageFolder) -> None:
@@ -146,8 +147,9 @@ def _take(tickets: list[Ticket], repository: Repository, params: Params) -> dict
         with opened(repository) as store:
             for ticket in left:
                 answers[ticket.key] = _one(store, repository, ticket, params)
-        if left and not answers[left[0].key].taken:
-            raise SnapshotFailed(answers[left[0].key].problem)
+        first = answers[left[0].key] if left else None
+        if first is not None and not (first.taken or first.final):
+            raise SnapshotFailed(first.problem)
 
     try:
         patiently(take, params.versioned.tries)
@@ -164,7 +166,8 @@ def _one(store: Store, repository: Repository, ticket: Ticket, params: Params) -
         with folder.lock():
             return _keep(store, repository, folder, params)
     except Exception as error:  # one package's trouble is not that of the others
-        return Answer(taken=False, problem=str(_failed(folder, error)))
+        final = isinstance(error, StageDamaged)
+        return Answer(taken=False, problem=str(_failed(folder, error)), final=final)
 
 
 def _keep(store: Store, repository: Repository, folder: PackageFolder, params: Params) -> Answer:
@@ -195,7 +198,7 @@ def _keep(store: Store, repository: Repository, folder: PackageFolder, params: P
 
 def _shared(repository: Repository) -> list[str]:
     """The parameters and the weights, also those that git has and that are gone."""
-    listed = repository.git("ls-files", "-z", "--cached", "--others", "--", PARAMS, "weights/*.dvc")
+    listed = repository.git("ls-files", "-z", "--cached", "--others", "--", PARAMS, ":(glob)weights/*.dvc")
     return [name for name in listed.split("\0") if name]
 
 

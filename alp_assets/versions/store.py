@@ -195,8 +195,8 @@ class Store:
     def push(self, values: Iterable[str]) -> dict[str, set[str]]:
         """Copy to the remote what it does not hold, folders with all that is in them.
 
-        What is damaged here is removed, so that taking it again puts it back. A folder of which an object is nowhere
-        is left out, for the remote would be taken to have all of it.
+        What is damaged here is removed, so that taking it again puts it back. A folder of which an object is
+        nowhere is left out, for the remote would be taken to have all of it.
 
         Returns:
             The objects that neither side holds, by which of these hashes needs them.
@@ -260,8 +260,8 @@ class Store:
         remote = self._repo.cloud.get_remote()
         if remote.fs.protocol == "local" and not Path(remote.path).is_dir():
             raise VersionRefused(
-                f"the remote {self.remote} is the folder {remote.path}, which is not there. Mount its disk, or make "
-                "the folder where it is gone for good"
+                f"the remote {self.remote} is the folder {remote.path}, which is not there. Mount its disk, or "
+                "make the folder where it is gone for good"
             )
         return remote
 

@@ -276,6 +276,7 @@ def test_a_repository_without_git_or_remote_is_told(tmp_path):
     lost = services_of(tmp_path)["repository"]
     assert lost.state == "problem"
     assert str(tmp_path / "backup") in lost.found
+    assert "`alp snapshot` copies every version" in lost.fix
     (tmp_path / "backup").mkdir()
     assert services_of(tmp_path)["repository"].state == "ok"
 

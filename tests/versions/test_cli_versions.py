@@ -10,6 +10,7 @@ from alp_assets.cli import app
 from alp_assets.errors import AlpError, VersionRefused
 from alp_assets.registry import rows
 from alp_assets.registry.registry import Registry
+from alp_assets.store.manifest import write_manifest
 from alp_assets.versions.repository import find_repository
 from schemas.sections import Section
 
@@ -168,6 +169,7 @@ def test_reproduce_tells_a_difference_by_its_exit_code(twice):
     text = path.read_text()
     path.unlink()
     path.write_text(text + " ")
+    write_manifest(path.parent, path.parent)
     alp("snapshot", "acme/first")
     assert "Not identical" in alp("reproduce", "acme/first", code=1)
 

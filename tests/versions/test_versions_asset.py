@@ -32,6 +32,7 @@ def test_a_push_that_fails_shows_as_the_check_and_the_package_is_versioned(done,
     assert "not copied to the remote" in check.description
     assert figures["content_hash"].value.endswith(".dir")
     (tmp_path / "store").unlink()
+    (tmp_path / "store").mkdir()
     success, check, figures = run(done)
     assert check.passed
     assert figures["pushed"].value is True

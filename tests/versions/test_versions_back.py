@@ -1,5 +1,6 @@
 """Bringing versions back, giving packages up, and removing what no version needs."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from alp_assets.onboarding import onboard
 from alp_assets.registry.records import State
 from alp_assets.registry.registry import Registry, verify
 from alp_assets.stages.package import PackageFolder
+from alp_assets.versions import git
 from alp_assets.versions.repository import make_repository, repository_of
 from alp_assets.versions.restore import restore, restore_models
 from alp_assets.versions.retire import retire
@@ -54,6 +56,50 @@ def test_it_comes_back_from_the_remote_when_the_cache_is_gone(twice, quick, tmp_
     shutil.rmtree(twice.path)
     restore(twice, "", quick)
     assert tree(twice.path) == before
+
+
+def test_a_lock_of_a_git_that_was_killed_just_now_is_waited_for(twice, quick, monkeypatch):
+    lock = twice.data_root / ".git" / "index.lock"
+    lock.touch()
+    waits = []
+
+    def later(seconds):
+        waits.append(seconds)
+        os.utime(lock, (1, 1))
+
+    monkeypatch.setattr(git.time, "sleep", later)
+    assert restore(twice, "HEAD~1", quick).revision
+    assert len(waits) == 1
+    assert not lock.exists()
+
+
+def test_a_version_comes_back_over_a_file_that_is_not_dvcs(twice, quick):
+    path = twice.path.with_name("first.dvc")
+    path.write_text("hello")
+    with pytest.raises(VersionRefused, match=r"first\.dvc: is no file of DVC's.*checkout -- first\.dvc"):
+        restore(twice, "", quick)
+    assert restore(twice, "HEAD~1", quick, force=True).changed
+    assert "md5" in path.read_text()
+
+
+def test_a_commit_with_a_file_that_is_not_dvcs_holds_no_version_and_the_others_come_back(twice, quick):
+    repository, path = repository_of(twice.data_root), twice.path.with_name("first.dvc")
+    good = path.read_text()
+    for text in ("outs: []", "hello", "<<<<<<< HEAD\n", good):
+        path.write_text(text)
+        repository.git.committed(["packages/acme/first.dvc"], "by hand")
+    assert len(committed(repository, twice)) == 3
+    for revision in ("HEAD~1", "HEAD~2", "HEAD~3"):
+        with pytest.raises(VersionRefused, match=r"first\.dvc, as of \w{10}: is no file of DVC's"):
+            restore(twice, revision, quick)
+    assert restore(twice, "HEAD~5", quick).changed
+
+
+def test_files_of_a_model_whose_file_is_not_dvcs_are_told(twice):
+    champion = Registry(twice.data_root).champion(FAN)
+    shutil.rmtree(champion.folder)
+    champion.folder.with_name(f"{champion.version}.dvc").write_text("hello")
+    assert any("is no file of DVC's" in text for text in restore_models(twice.data_root, FAN))
 
 
 def test_files_of_a_model_come_back(twice):
@@ -218,7 +264,8 @@ def test_a_clock_that_was_put_back_makes_no_version_old(twice, quick):
     repository = repository_of(twice.data_root)
     today = committed(repository, twice)[0].outs[""]
     for number in range(2):
-        (twice.stage("scores") / "note.txt").write_text(str(number))
+        with twice.publish("report") as part:
+            (part / "report.html").write_text(str(number))
         with pytest.MonkeyPatch.context() as patch:
             if number == 0:
                 patch.setenv("GIT_COMMITTER_DATE", "2020-01-01T00:00:00Z")

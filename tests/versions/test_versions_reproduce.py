@@ -17,6 +17,7 @@ from alp_assets.registry.registry import Registry
 from alp_assets.stages.catalog import run_stage
 from alp_assets.stages.package import STAGES
 from alp_assets.stages.scores import read_metrics
+from alp_assets.store.manifest import write_manifest
 from alp_assets.versions.repository import repository_of
 from alp_assets.versions.reproduce import reproduce
 from alp_assets.versions.snapshot import snapshot
@@ -67,6 +68,7 @@ def test_scores_that_were_changed_are_found_by_section(twice, quick):
     cells[6] = str(float(cells[6]) + 0.25)
     path.unlink()
     path.write_text("".join([lines[0], ",".join(cells), *lines[2:-1]]), newline="")
+    write_manifest(path.parent, path.parent)
     snapshot(twice, quick)
     done = again(twice, "", quick)
     assert not done.identical
@@ -86,6 +88,7 @@ def test_parameters_that_this_alp_does_not_know_are_told(done, quick):
     path = done.stage("scores") / "metrics.json"
     text = path.read_text().replace('"false_alarm_rate"', '"rate_of_another_time"')
     path.write_text(text)
+    write_manifest(path.parent, path.parent)
     snapshot(done, quick)
     with pytest.raises(VersionRefused, match=r"decision.rate_of_another_time"):
         reproduce(done, "", quick, print, lambda _: silent)
@@ -113,6 +116,7 @@ def test_a_label_that_nobody_gave_is_a_difference(done, quick):
     text = path.read_bytes().replace(b",anomaly\r\n", b",normal\r\n")
     path.unlink()
     path.write_bytes(text)
+    write_manifest(path.parent, path.parent)
     snapshot(done, quick)
     assert not again(done, "", quick).identical
 

@@ -64,7 +64,8 @@ def _repository(data_root: Path) -> Finding:
         return problem(
             "repository",
             f"{place}: its DVC remote {remote} is not there, so no version leaves this disk",
-            "Mount the disk, make the folder, or give another remote: `alp init DIR --remote URL`.",
+            "Mount its disk. Where it is gone for good, make the folder or give another remote (`alp init DIR "
+            "--remote URL`), and `alp snapshot` copies every version there.",
         )
     return ok("repository", str(place))
 
