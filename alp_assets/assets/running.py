@@ -13,6 +13,7 @@ import pandas as pd
 from alp_assets.assets.workplace import Workplace
 from alp_assets.errors import AlpError
 from alp_assets.home import keep_caches_in
+from alp_assets.registry.records import RegistryAway
 from alp_assets.stages.catalog import stage_function
 from alp_assets.stages.package import PackageFolder
 from alp_assets.stages.summary import Summary
@@ -21,6 +22,9 @@ from alp_assets.watch.stage_lines import stage_ended
 
 Metadata = dict[str, Any]
 OWNERS = ["team:alp"]
+AWAY_TRIES, AWAY_S = 4, 15.0
+"""For so long the registry's server may be away from a step."""
+
 _TABLE_ROWS = 100
 
 
@@ -48,9 +52,14 @@ def run_stage_asset(
 
 @contextmanager
 def plain_failures() -> Iterator[None]:
-    """An ``AlpError`` becomes a step failure with its text instead of a stack trace."""
+    """An ``AlpError`` becomes a step failure with its text instead of a stack trace.
+
+    Where the registry's server is away the step is tried again: one that was killed or restarted is back soon.
+    """
     try:
         yield
+    except RegistryAway as error:
+        raise dg.RetryRequested(max_retries=AWAY_TRIES, seconds_to_wait=AWAY_S) from error
     except AlpError as error:
         raise dg.Failure(str(error), metadata={"error": type(error).__name__}, allow_retries=False) from None
 

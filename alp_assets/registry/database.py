@@ -15,7 +15,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from alp_assets.registry.records import RegistryRefused
+from alp_assets.registry.records import RegistryAway, RegistryRefused
 from alp_assets.registry.tables import REVISION
 
 FILE = "registry.db"
@@ -29,8 +29,9 @@ class Database:
     """One registry's database at its latest revision.
 
     Raises:
-        RegistryRefused: it cannot be reached or opened, an ALP newer than this one made it, or it is damaged,
-            which may show as late as when it is read or written.
+        RegistryRefused: it cannot be opened, an ALP newer than this one made it, or it is damaged, which may show
+            as late as when it is read or written.
+        RegistryAway: its server does not answer, which may show as late.
     """
 
     def __init__(self, url: str, data_root: Path) -> None:
@@ -51,6 +52,8 @@ class Database:
             shown = sa.make_url(url).render_as_string(hide_password=True)
             if _is_damage(error):
                 raise _damaged(shown, error) from error
+            if _is_away(error):
+                raise _away(shown, error) from error
             raise RegistryRefused(
                 f"{shown}: the registry cannot be opened ({getattr(error, 'orig', error)})."
             ) from error
@@ -58,14 +61,14 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection that sees one state of the database."""
-        with _damage_told(self._engine.url), self._engine.connect() as connection:
+        with _told(self._engine.url), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A connection that alone may write until the block ends; what it wrote stays when that ends well."""
         with (
-            _damage_told(self._engine.url),
+            _told(self._engine.url),
             self._engine.connect().execution_options(**{_WRITES: True}) as connection,
             connection.begin(),
         ):
@@ -102,13 +105,29 @@ class Database:
 
 
 @contextmanager
-def _damage_told(url: sa.URL) -> Iterator[None]:
+def _told(url: sa.URL) -> Iterator[None]:
     try:
         yield
     except (sa.exc.DatabaseError, JSONDecodeError) as error:
+        shown = url.render_as_string(hide_password=True)
+        if _is_away(error):
+            raise _away(shown, error) from error
         if not (_is_damage(error) or isinstance(error, JSONDecodeError)):
             raise
-        raise _damaged(url.render_as_string(hide_password=True), error) from error
+        raise _damaged(shown, error) from error
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether PostgreSQL could not be reached, or was lost on the way."""
+    lost = isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+    return lost and type(error.orig).__module__.startswith("psycopg")
+
+
+def _away(shown: str, error: Exception) -> RegistryAway:
+    return RegistryAway(
+        f"{shown}: the registry's database does not answer ({getattr(error, 'orig', error)}). Look whether its "
+        "server runs, and try again."
+    )
 
 
 def _is_damage(error: Exception) -> bool:

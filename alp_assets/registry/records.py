@@ -35,6 +35,10 @@ class RegistryRefused(AlpError):
     """The registry cannot do what was asked. The text says why, and what to do."""
 
 
+class RegistryAway(RegistryRefused):
+    """The registry's database server does not answer, or broke off. It may be starting again."""
+
+
 class State(StrEnum):
     """What a version is for its section."""
 

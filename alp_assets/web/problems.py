@@ -26,7 +26,7 @@ from alp_assets.errors import (
     UploadConflict,
     WeightsMissing,
 )
-from alp_assets.registry.records import ModelMissing, RegistryRefused
+from alp_assets.registry.records import ModelMissing, RegistryAway, RegistryRefused
 from alp_assets.web.keys import KeysUnreadable
 
 API = "/api/v1"
@@ -142,9 +142,10 @@ def add_handlers(app: FastAPI) -> None:
     async def refused(request: Request, error: RequestValidationError) -> Response:
         return respond(request, _of_validation(error))
 
+    @app.exception_handler(RegistryAway)
     @app.exception_handler(OperationalError)
-    async def unanswered(request: Request, error: OperationalError) -> Response:
-        _log.error("the registry's database does not answer: %s", error.orig)
+    async def unanswered(request: Request, error: RegistryAway | OperationalError) -> Response:
+        _log.error("the registry's database does not answer: %s", error)
         return respond(request, busy("The registry's database does not answer.", 10))
 
     @app.exception_handler(KeysUnreadable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -10,12 +11,16 @@ from typing import Any
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.storage import DagsterPostgresStorage
 from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
-from sqlalchemy import Engine
+from sqlalchemy import Dialect, Engine, event
 
 _KEPT = 2
 _MORE = 30
 """Connections of a process: kept when nothing asks, and opened beside them while many threads ask at once."""
 
+_PATIENCE_S = 20.0
+"""So long a server that does not answer is asked again, each time that Dagster asks, which is six times."""
+
+_POLL_S = 0.5
 _AGE_S = 1800
 _ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 """A connection that a network has dropped in silence is noticed within a minute."""
@@ -61,6 +66,19 @@ def _engine(url: str) -> Engine:
         connect_args=_ALIVE,
         pool_use_lifo=True,  # so that those beyond what is needed grow old
     )
+    event.listen(engine, "do_connect", _connected)
     # a forked process leaves its parent's connections alone
     os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
     return engine
+
+
+def _connected(dialect: Dialect, _: Any, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    """A connection, also where the server is just starting again: a step in the middle would fail for it."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return dialect.connect(*arguments, **settings)
+        except dialect.loaded_dbapi.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_POLL_S)

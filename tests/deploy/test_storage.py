@@ -72,6 +72,24 @@ def test_a_connection_that_the_server_has_ended_is_replaced(storage, server):
     assert backend(storage) != gone
 
 
+def test_a_server_that_is_starting_again_is_waited_for(storage, monkeypatch):
+    import psycopg2
+
+    connect, refused = psycopg2.connect, []
+
+    def starting(*arguments, **settings):
+        if len(refused) < 20:
+            refused.append(1)
+            raise psycopg2.OperationalError("the database system is starting up")
+        return connect(*arguments, **settings)
+
+    storage.event_log_storage._engine.dispose()
+    monkeypatch.setattr(psycopg2, "connect", starting)
+    monkeypatch.setattr("deploy.cluster.storage._POLL_S", 0.0)
+    assert storage.run_storage.get_runs_count() == 0
+    assert len(refused) == 20
+
+
 def test_a_forked_process_has_connections_of_its_own(storage):
     ours = backend(storage)
     context = multiprocessing.get_context("fork")

@@ -14,7 +14,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from alp_assets.registry.contents import content_hash
-from alp_assets.registry.records import RegistryRefused, State
+from alp_assets.registry.database import Database
+from alp_assets.registry.records import RegistryAway, RegistryRefused, State
 from alp_assets.registry.registry import Registry, verify
 from alp_assets.registry.tables import REVISION, TABLES
 from schemas.sections import Section
@@ -266,3 +267,17 @@ def test_many_that_open_an_earlier_layout_at_once_migrate_it_once(root, earlier)
     code += f"print(len(Registry(Path({str(root)!r})).find()))"
     children = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(CHILDREN)]
     assert [child.communicate(timeout=300)[0] for child in children] == [b"3\n"] * CHILDREN
+
+
+def test_a_server_that_is_not_there_or_breaks_off_is_away(root, on_postgres, tmp_path):
+    pytest.importorskip("psycopg")
+    with pytest.raises(RegistryAway, match="does not answer"):
+        Database(f"postgresql://alp:hunter2@/postgres?host={tmp_path}", root)
+    database = Database(on_postgres, root)
+    killed = sa.text("SELECT pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(RegistryAway, match="does not answer"), database.reading() as connection:
+        connection.execute(killed)
+    with pytest.raises(RegistryAway, match="does not answer"), database.writing() as connection:
+        connection.execute(killed)
+    with database.reading() as connection:
+        assert connection.execute(sa.text("SELECT 1")).scalar() == 1
