@@ -119,8 +119,9 @@ def _told(url: sa.URL) -> Iterator[None]:
 
 def _is_away(error: Exception) -> bool:
     """Whether PostgreSQL could not be reached, or was lost on the way."""
-    lost = isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
-    return lost and type(error.orig).__module__.startswith("psycopg")
+    if not isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+        return False
+    return type(error.orig).__module__.startswith("psycopg")
 
 
 def _away(shown: str, error: Exception) -> RegistryAway:
