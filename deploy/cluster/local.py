@@ -217,7 +217,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _command(pid: str) -> bytes:
-    """What a process shows of itself; nothing where there is none."""
+    """What a process shows of itself; nothing where there is none, or it has ended."""
     try:
         return Path(f"/proc/{int(pid)}/cmdline").read_bytes()
     except (OSError, ValueError):
@@ -229,5 +229,5 @@ def _end(pid: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGINT)
     until = time.monotonic() + _GONE_S
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+    while _command(str(pid)) and time.monotonic() < until:
         time.sleep(0.1)
