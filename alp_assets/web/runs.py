@@ -67,7 +67,8 @@ class Runs:
                 return None
             run, error = records[0].dagster_run, ""
             if run.status.value == "FAILURE":
-                failures = instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
+                told = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE}
+                failures = instance.all_logs(run.run_id, of_type=told)
                 error = _first_line(failures)
             began, ended = records[0].start_time or 0.0, records[0].end_time or 0.0
             return Run(run.run_id, key, run.status.value, began, ended, error)
@@ -85,11 +86,15 @@ class Runs:
 
 
 def _first_line(failures: Any) -> str:
-    for event in failures:
-        failure = event.dagster_event.step_failure_data
+    """What failed a run, in a line: its first step that did, else what Dagster says, as of a killed run."""
+    for entry in failures:
+        event = entry.dagster_event
+        if not event.is_step_failure:
+            return str(event.message or "").partition("\n")[0]
+        failure = event.step_failure_data
         told = failure.user_failure_data.description if failure.user_failure_data else None
         error = failure.error.cause or failure.error if failure.error else None
         text = told or (error.message if error else "")
         if text:
-            return f"{event.step_key}: {text.strip().splitlines()[0]}"
+            return f"{entry.step_key}: {text.strip().splitlines()[0]}"
     return ""

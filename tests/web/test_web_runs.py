@@ -37,6 +37,18 @@ def test_the_last_run_of_a_package_is_found(instance, tmp_path):
     runs.close()
 
 
+def test_a_run_that_was_killed_says_so(instance, tmp_path):
+    import dagster as dg
+    from dagster._core.test_utils import create_run_for_test
+
+    tags = {"dagster/partition": "acme__first"}
+    run = create_run_for_test(instance, job_name="onboard", status=dg.DagsterRunStatus.STARTED, tags=tags)
+    instance.report_run_failed(run, "The process of the run was killed.")
+    runs = Runs(tmp_path)
+    assert runs.last(PackageFolder(tmp_path, "acme", "first")).error == "The process of the run was killed."
+    runs.close()
+
+
 def test_without_an_instance_there_are_no_runs(tmp_path, monkeypatch):
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     assert Runs(tmp_path).last(PackageFolder(tmp_path, "acme", "first")) is None
