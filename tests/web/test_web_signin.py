@@ -52,7 +52,7 @@ def test_keys_are_kept_as_hashes_and_found_again(tmp_path):
     key, text = store.add(Role.OPERATOR, "acme", "Kim", None)
     kept = store.path.read_text()
     assert text not in kept
-    assert text.rpartition("_")[2] not in kept
+    assert text.split("_", 2)[2] not in kept
     assert store.path.stat().st_mode & 0o077 == 0
     assert KeyStore(tmp_path).find(text) == key
     assert store.find(text[:-1] + ("A" if text[-1] != "A" else "B")) is None
