@@ -218,12 +218,14 @@ def _why_from_dagster(home: Path, run: Run) -> str:
     from dagster import DagsterEventType, DagsterInstance
 
     with DagsterInstance.from_config(str(home)) as instance:
-        for entry in instance.all_logs(run.id, of_type=DagsterEventType.STEP_FAILURE):
+        told = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE}
+        for entry in instance.all_logs(run.id, of_type=told):
             event = entry.dagster_event
-            failure = event.step_failure_data if event else None
+            failure = event.step_failure_data if event and event.is_step_failure else None
             meant = failure.user_failure_data.description if failure and failure.user_failure_data else ""
             error = (failure.error.cause or failure.error) if failure and failure.error else None
-            text = _line(entry.step_key or "", meant or (error.message if error else ""))
+            crash = error.message if error else event.message if event else None
+            text = _line(entry.step_key or "", meant or crash or "")
             if text:
                 return text
     return ""

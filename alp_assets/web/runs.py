@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +60,16 @@ class Runs:
         try:
             with self._lock:
                 instance = self._opened()
-            from dagster import DagsterEventType, RunsFilter
+            from dagster import RunsFilter
 
             records = instance.get_run_records(RunsFilter(tags={"dagster/partition": key}), limit=1)
             if not records:
                 return None
-            run, error = records[0].dagster_run, ""
-            if run.status.value == "FAILURE":
-                told = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE}
-                failures = instance.all_logs(run.run_id, of_type=told)
-                error = _first_line(failures)
-            began, ended = records[0].start_time or 0.0, records[0].end_time or 0.0
-            return Run(run.run_id, key, run.status.value, began, ended, error)
+            run, began, ended = records[0].dagster_run, records[0].start_time or 0.0, records[0].end_time or 0.0
+            found = Run(run.run_id, key, run.status.value, began, ended)
+            if found.status != "FAILURE":
+                return found
+            return replace(found, error=watched.why_failed(self._root, found))
         except Exception:  # whatever Dagster raises, the package's folder is still there to be shown
             _log.warning("Dagster's instance in %s cannot be read", self._home, exc_info=True)
             return None
@@ -83,18 +81,3 @@ class Runs:
 
             self._instance = DagsterInstance.from_config(str(self._home))
         return self._instance
-
-
-def _first_line(failures: Any) -> str:
-    """What failed a run, in a line: its first step that did, else what Dagster says, as of a killed run."""
-    for entry in failures:
-        event = entry.dagster_event
-        if not event.is_step_failure:
-            return str(event.message or "").partition("\n")[0]
-        failure = event.step_failure_data
-        told = failure.user_failure_data.description if failure.user_failure_data else None
-        error = failure.error.cause or failure.error if failure.error else None
-        text = told or (error.message if error else "")
-        if text:
-            return f"{entry.step_key}: {text.strip().splitlines()[0]}"
-    return ""
