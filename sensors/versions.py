@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 
 import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from alp_assets.assets.catching_up import catch_up_versions
 from alp_assets.assets.workplace import Workplace
@@ -19,14 +20,6 @@ PATIENCE_S = 300.0
 
 AGAIN_S = 3_600.0
 """Between two tries: what keeps a remote away may last for long."""
-
-_UNDERWAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dg.sensor(
@@ -48,7 +41,7 @@ def versions(
         return dg.SkipReason("Nothing has waited for long.")
     if 0 <= now - float(context.cursor or "-inf") < AGAIN_S:
         return dg.SkipReason(f"What waits is tried again every {timedelta(seconds=AGAIN_S)}.")
-    of_this_job = dg.RunsFilter(job_name=catch_up_versions.name, statuses=_UNDERWAY)
+    of_this_job = dg.RunsFilter(job_name=catch_up_versions.name, statuses=NOT_FINISHED_STATUSES)
     if context.instance.get_runs_count(of_this_job):
         return dg.SkipReason("A run is at it.")
     return dg.SensorResult(run_requests=[dg.RunRequest(tags=light_tags())], cursor=repr(now))
