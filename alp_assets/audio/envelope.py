@@ -109,8 +109,10 @@ def _lines(signal: _Signal, segment: int) -> FloatArray:
     window = _window(segment)
     spectrum = fft.rfft(segments * window, axis=1)
     power = np.square(np.abs(spectrum)).mean(axis=0) * (2 / float(window.sum()) ** 2)
-    decibels: FloatArray = (10 * np.log10(np.maximum(power, 10 ** (SPECTRUM_FLOOR_DB / 10)))).astype(np.float32)
-    return decibels
+    decibels = 10 * np.log10(np.maximum(power, 10 ** (SPECTRUM_FLOOR_DB / 10)))
+    # some processors round the floor itself down
+    floored: FloatArray = np.maximum(decibels, SPECTRUM_FLOOR_DB).astype(np.float32)
+    return floored
 
 
 @lru_cache(maxsize=4)

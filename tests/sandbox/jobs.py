@@ -57,7 +57,7 @@ def _misbehave(how):
     elif how == "swell":
         yield bytes(ARENA_BYTES + 1)
     elif how.startswith("babble"):
-        for number in range(3, 64):
+        for number in range(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0]):
             try:
                 if stat.S_ISSOCK(os.fstat(number).st_mode):
                     os.write(number, bytes.fromhex(how.removeprefix("babble")))
