@@ -27,7 +27,8 @@ def daemon(data_root: Path) -> Iterator[Finding]:
         yield problem(
             "dagster daemon",
             f"the clock was set back while it ran: what waits in its queue would wait {ahead / 3600:,.1f} hours",
-            "Restart Dagster (the daemon is enough). What waits then goes on by itself.",
+            "Restart Dagster (the daemon is enough). With `scheduler` of deploy/dagster.yaml in its settings "
+            "it does so by itself.",
         )
 
 
