@@ -176,9 +176,14 @@ app.command()(doctor)
 @app.command()
 def home(data: DataOption = None) -> None:
     """Print the Dagster instance folder of the data root, made and configured when it is not there."""
-    from alp_assets.home import dagster_home
+    from alp_assets.home import dagster_home, home_of
 
     root, _ = _begin(data, as_json=False)
+    if not (home_of(root) / "dagster.yaml").exists():
+        from alp_assets.assets.instance import open_instance
+
+        with open_instance(root):  # what is started there would make its tables several times at once
+            pass
     typer.echo(dagster_home(root))
 
 

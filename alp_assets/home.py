@@ -62,13 +62,18 @@ def keep_caches_in(root: Path) -> None:
 
 
 def dagster_home(root: Path) -> Path:
-    """``$DAGSTER_HOME``, else ``dagster/`` in the data root, made and configured when it is not there."""
-    chosen = os.environ.get("DAGSTER_HOME")
-    home = Path(chosen).expanduser().resolve() if chosen else root / "dagster"
+    """The folder of ``home_of``, made and configured when it is not there."""
+    home = home_of(root)
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
         write_bytes(home / "dagster.yaml", INSTANCE_CONFIG.read_bytes())
     return home
+
+
+def home_of(root: Path) -> Path:
+    """``$DAGSTER_HOME``, else ``dagster/`` in the data root: where its Dagster instance is, or would be."""
+    chosen = os.environ.get("DAGSTER_HOME")
+    return Path(chosen).expanduser().resolve() if chosen else root / "dagster"
 
 
 def chosen_root(data: Path | None) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from alp_assets.assets.instance import open_instance
 from alp_assets.home import dagster_home
 from alp_assets.params import PROJECT
 from drills.children import descendants, environment_without_dagster, wait_for
@@ -42,6 +43,10 @@ class Dagster:
         environment = environment_without_dagster() | ({"DAGSTER_HOME": str(home)} if home else {})
         with patch.dict(os.environ, environment, clear=True):
             self.home = dagster_home(root)
+            with open_instance(
+                root
+            ):  # the drill opens it beside `dagster dev`, and one of them has to make its tables
+                pass
         self.root = root
         self._log = self.home / "dagster.log"
         self._loaded = ["-m", "drills.definitions"] if trap else ["-w", str(PROJECT / "workspace.yaml")]

@@ -170,6 +170,7 @@ def test_home_makes_the_instance_folder_with_telemetry_off(alp, tmp_path):
     assert place == tmp_path / "data" / "dagster"
     config = yaml.safe_load((place / "dagster.yaml").read_text())
     assert config["telemetry"] == {"enabled": False}
+    assert (place / "history" / "runs.db").is_file()
     (place / "dagster.yaml").write_text("mine: true")
     assert alp("home", "--data", tmp_path / "data").out == result.out
     assert (place / "dagster.yaml").read_text() == "mine: true"

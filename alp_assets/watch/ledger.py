@@ -18,8 +18,8 @@ from typing import Any
 
 from alp_assets import errors
 from alp_assets.files import write_json
+from alp_assets.home import home_of
 from alp_assets.watch.packages import STAGES, Package
-from alp_assets.watch.runs import home_of
 
 BUCKETS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 14_400.0)
 _STEPS = (*STAGES, "versioned")

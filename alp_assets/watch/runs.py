@@ -7,7 +7,6 @@ Dagster's own SQLite files are read as they are, because importing Dagster takes
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -20,6 +19,7 @@ from urllib.parse import quote
 
 import yaml
 
+from alp_assets.home import home_of
 from alp_assets.watch.redact import redact
 
 QUEUED = ("QUEUED", "NOT_STARTED", "MANAGED")
@@ -73,12 +73,6 @@ class Runs:
     def _last(self) -> dict[str, Run]:
         broken = [run for run in self.broken if run.ended >= self.mended.get(run.key, 0.0)]
         return {run.key: run for run in (*sorted(broken, key=lambda run: run.ended), *reversed(self.going))}
-
-
-def home_of(data_root: Path) -> Path:
-    """Where Dagster's instance is, which need not be there."""
-    chosen = os.environ.get("DAGSTER_HOME")
-    return Path(chosen).expanduser() if chosen else data_root / "dagster"
 
 
 def read_runs(data_root: Path) -> Runs:

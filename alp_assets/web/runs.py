@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from alp_assets.home import home_of
 from alp_assets.stages.package import PackageFolder
 from alp_assets.watch import runs as watched
 
@@ -30,7 +31,7 @@ class Runs:
     """Looks runs up. An instance that cannot be read is as good as none: the folders tell the rest."""
 
     def __init__(self, data_root: Path) -> None:
-        self._root, self._home = data_root, watched.home_of(data_root)
+        self._root, self._home = data_root, home_of(data_root)
         self._lock = threading.Lock()
         self._all, self._until = watched.Runs(), 0.0
         self._instance: Any = None

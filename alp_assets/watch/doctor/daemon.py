@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from alp_assets.home import home_of
 from alp_assets.watch.doctor.finding import Finding, problem
 from alp_assets.watch.doctor.instance import instance_settings
-from alp_assets.watch.runs import home_of
 
 _AHEAD_S = 300.0
 

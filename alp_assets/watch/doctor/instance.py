@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from alp_assets.watch.runs import home_of
+from alp_assets.home import home_of
 
 
 def instance_file(data_root: Path) -> Path:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from alp_assets.errors import AlpError
-from alp_assets.home import object_url
+from alp_assets.home import home_of, object_url
 from alp_assets.params import Params
 from alp_assets.watch.doctor.daemon import daemon
 from alp_assets.watch.doctor.finding import Finding, collected, ok, problem, warning
 from alp_assets.watch.doctor.versioning import versioning
 from alp_assets.watch.notices import Outbox
 from alp_assets.watch.redact import redact, shown_address
-from alp_assets.watch.runs import home_of, read_runs
+from alp_assets.watch.runs import read_runs
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
