@@ -11,9 +11,9 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 demo: .venv/installed  ## onboard a synthetic customer
 	@$(BIN)/alp demo
 
-test: export OMP_NUM_THREADS := 1  # each of the two processes that test works on a core of its own
+test: export OMP_NUM_THREADS := 1  # of the three processes that test two work on two cores, and one waits
 test: lint  ## all checks of the code and all tests; those marked slow where CI is set, as .ci/run does
-	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(if $(CI),,-m "not slow")
+	@$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder $(if $(CI),,-m "not slow")
 
 lint: .venv/installed  ## style, types, and who may import whom
 	@$(BIN)/ruff check .
