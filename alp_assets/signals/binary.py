@@ -39,8 +39,16 @@ def read_npy(stream: BinaryIO) -> Table:
     except (ValueError, OSError, EOFError) as error:
         raise SignalUnreadable("signal_damaged", container="NPY", detail=str(error)) from error
     if array.dtype.names:
-        return table_of_columns("NPY", {name: array[name].reshape(-1) for name in array.dtype.names})
+        return table_of_columns("NPY", {name: _one_channel(array, name) for name in array.dtype.names})
     return table_of_matrix("NPY", array)
+
+
+def _one_channel(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """A field of a structured array (n,), which may itself be an array of one number, but of no more."""
+    values = array[name]
+    if values.size != array.size:
+        raise SignalUnreadable("signal_shape", shape=" × ".join(map(str, values.shape)))
+    return values.reshape(-1)
 
 
 def _npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
