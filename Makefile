@@ -11,7 +11,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 demo: .venv/installed  ## onboard a synthetic customer
 	@$(BIN)/alp demo
 
-test: export OMP_NUM_THREADS := 1  # of the three processes that test two work on two cores, and one waits
+test: export OMP_NUM_THREADS := 1  # three processes test on two cores, for one of them mostly waits
 test: lint  ## all checks of the code and all tests; those marked slow where CI is set, as .ci/run does
 	@$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder $(if $(CI),,-m "not slow")
 

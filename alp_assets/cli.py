@@ -182,7 +182,8 @@ def home(data: DataOption = None) -> None:
     if not (home_of(root) / "dagster.yaml").exists():
         from alp_assets.assets.instance import open_instance
 
-        with open_instance(root):  # what is started there would make its tables several times at once
+        # else the processes that are started there next would all make its tables at once
+        with open_instance(root):
             pass
     typer.echo(dagster_home(root))
 

@@ -45,26 +45,39 @@ def in_daemon() -> bool:
     return named in ("dagster-daemon", "_daemon") and "run" in sys.argv[1:2]
 
 
-def wait_until_set_back(pause: Callable[[float], object] = time.sleep) -> float:
-    """Return when the clock was set back by more than ``BACK_S`` between two looks: by how many seconds.
+def wait_until_set_back(ahead_s: float, pause: Callable[[float], object] = time.sleep) -> float:
+    """Wait until the clock is set back by more than ``BACK_S`` between two looks; by how many seconds it was.
 
-    What tells is the clock that is never set (`time.monotonic`). A machine that slept is ahead, not back.
+    What tells is the clock that is never set, `time.monotonic`: ``ahead_s`` is how far the time of day was
+    ``ahead`` of it at first. A machine that slept is further ahead, not back.
     """
-    before = time.time() - time.monotonic()
     while True:
         pause(_LOOK_S)
-        now = time.time() - time.monotonic()
-        if before - now > BACK_S:
-            return before - now
-        before = now
+        now_s = ahead()
+        if ahead_s - now_s > BACK_S:
+            return ahead_s - now_s
+        ahead_s = now_s
+
+
+def ahead() -> float:
+    """By how many seconds the time of day is ahead of the clock that is never set."""
+    return time.time() - time.monotonic()
+
+
+def start_anew_when_set_back(ahead_s: float) -> None:
+    """Become the same program once more, as soon as ``wait_until_set_back`` returns."""
+    log = logging.getLogger("dagster.daemon")
+    by_s = wait_until_set_back(ahead_s)
+    log.warning("The clock was set back by %.0f s: the daemon starts anew.", by_s)
+    while True:
+        # a code server of its own ends without it, but counts from the last beat, which must be of the new time
+        time.sleep(_LOOK_S)
+        try:
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - its own command line
+        except OSError as error:
+            log.error("The daemon could not start anew (%s). It is tried again until it can.", error)
 
 
 @functools.cache
 def _watch_clock() -> None:
-    threading.Thread(target=_start_anew_when_set_back, name="clock", daemon=True).start()
-
-
-def _start_anew_when_set_back() -> None:
-    by_s = wait_until_set_back()
-    logging.getLogger("dagster.daemon").warning("The clock was set back by %.0f s: the daemon starts anew.", by_s)
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - its own command line
+    threading.Thread(target=start_anew_when_set_back, args=(ahead(),), name="clock", daemon=True).start()

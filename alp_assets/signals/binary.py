@@ -44,9 +44,9 @@ def read_npy(stream: BinaryIO) -> Table:
 
 
 def _one_channel(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """A field of a structured array (n,), which may itself be an array of one number, but of no more."""
+    """A field of a structured array (n,), which is a number for each point."""
     values = array[name]
-    if values.size != array.size:
+    if values.size != array.size or max(array.shape, default=1) != array.size:
         raise SignalUnreadable("signal_shape", shape=" × ".join(map(str, values.shape)))
     return values.reshape(-1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -12,7 +13,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from alp_assets.assets.daemon import BACK_S, in_daemon, wait_until_set_back
+from alp_assets.assets import daemon
+from alp_assets.assets.daemon import BACK_S, ahead, in_daemon, wait_until_set_back
 from alp_assets.params import PROJECT
 
 PROGRAM = """\
@@ -37,21 +39,27 @@ def settings() -> dict[str, object]:
     return {"scheduler": yaml.safe_load((PROJECT / "deploy" / "dagster.yaml").read_text())["scheduler"]}
 
 
-def run(folder: Path, program: str, *words: str, seconds: int = 60) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, program: Path, *command: str, seconds: int = 60) -> subprocess.CompletedProcess[str]:
     """A program that opens an instance, after which its clock is two days back for so many seconds."""
     (folder / "dagster.yaml").write_text(yaml.safe_dump(settings() | {"telemetry": {"enabled": False}}))
-    place = folder / program
-    place.write_text(PROGRAM.format(home=str(folder), seconds=seconds))
-    command = [sys.executable, str(place), *words]
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(PROGRAM.format(home=str(folder), seconds=seconds))
     environment = {"MARK": "kept", "PYTHONPATH": str(PROJECT), "HOME": str(folder)}
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
 @pytest.mark.slow
 def test_a_daemon_starts_itself_anew_as_the_same_process(tmp_path):
-    ended = run(tmp_path, "dagster-daemon", "run", "-w", "a workspace")
+    module = tmp_path / "_daemon" / "__main__.py"
+    ended = run(tmp_path, module, "-X", "utf8", "-m", "_daemon", "run", "-w", "a workspace")
     first, second = (tmp_path / "lives").read_text().splitlines()
     assert first == second
     assert first.endswith(" run -w a workspace kept")
@@ -61,9 +69,26 @@ def test_a_daemon_starts_itself_anew_as_the_same_process(tmp_path):
 
 @pytest.mark.slow
 def test_what_is_no_daemon_is_left_alone(tmp_path):
-    ended = run(tmp_path, "dagster-webserver", seconds=6)
+    program = tmp_path / "dagster-webserver"
+    ended = run(tmp_path, program, str(program), "run", seconds=6)
     assert ended.returncode == 0, ended.stderr
     assert len((tmp_path / "lives").read_text().splitlines()) == 1
+
+
+def test_one_that_cannot_start_anew_says_so_and_tries_again(monkeypatch, caplog):
+    tries = []
+
+    def execv(program, words):
+        tries.append(words)
+        raise OSError("no memory") if len(tries) == 1 else SystemExit  # the second one ends what this process was
+
+    monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setattr(daemon, "wait_until_set_back", lambda ahead_s: 3600.0)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with pytest.raises(SystemExit):
+        daemon.start_anew_when_set_back(0.0)
+    assert tries[0] == tries[1] == [sys.executable, *sys.orig_argv[1:]]
+    assert "no memory" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -97,12 +122,13 @@ class Clock:
 
 
 def test_a_set_back_clock_is_noticed_at_the_next_look(monkeypatch):
-    assert wait_until_set_back(Clock(monkeypatch, [0, 0, -3600]).pause) == pytest.approx(3600)
+    clock = Clock(monkeypatch, [0, 0, -3600])
+    assert wait_until_set_back(ahead(), clock.pause) == pytest.approx(3600)
 
 
 def test_small_steps_and_steps_forward_are_not_taken_for_it(monkeypatch):
     clock = Clock(monkeypatch, [-BACK_S / 2] * 5 + [172_800, 0.5, -BACK_S * 2])
-    assert wait_until_set_back(clock.pause) == pytest.approx(BACK_S * 2)
+    assert wait_until_set_back(ahead(), clock.pause) == pytest.approx(BACK_S * 2)
     assert next(clock.steps, None) is None
 
 

@@ -119,6 +119,7 @@ class Opened:
         (npy(PHASES)[:20], "signal_damaged"),
         (npy(np.zeros((2, 3, 4))), "signal_shape"),
         (npy(np.zeros(300, [("t", float), ("Ia", float, 4)])), "signal_shape"),
+        (npy(np.zeros((300, 4), [("t", float), ("Ia", float)])), "signal_shape"),
         (npy(np.zeros((100, 200))), "signal_too_many_columns"),
         (npy(np.zeros((0, 3))), "signal_no_numbers"),
         (npy(np.zeros(100, complex)), "signal_column_no_numbers"),

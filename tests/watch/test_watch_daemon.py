@@ -39,8 +39,18 @@ def test_a_daemon_that_ran_when_the_clock_was_set_back_is_a_problem_with_its_fix
     (found,) = doctor.daemon(root)
     assert found.state == "problem"
     assert "would wait 48.0 hours" in found.found
-    assert found.fix.startswith("Restart Dagster")
+    assert found.fix.startswith("Its daemon starts itself anew")
     assert found in visit(root)
+
+
+def test_where_the_daemon_does_not_look_at_the_clock_it_has_to_be_restarted(root):
+    settings = yaml.safe_load((root / "dagster" / "dagster.yaml").read_text())
+    del settings["scheduler"]
+    (root / "dagster" / "dagster.yaml").write_text(yaml.dump(settings))
+    beat(root, time.time() + 2 * DAYS_S)
+    (found,) = doctor.daemon(root)
+    assert found.fix.startswith("Restart Dagster")
+    assert "scheduler" in found.fix
 
 
 def test_a_daemon_that_was_started_since_is_none(root):

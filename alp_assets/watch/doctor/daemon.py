@@ -15,6 +15,11 @@ from alp_assets.watch.doctor.finding import Finding, problem
 from alp_assets.watch.doctor.instance import instance_settings
 
 _AHEAD_S = 300.0
+_ANEW = "Its daemon starts itself anew. If this is still told in a minute, restart Dagster (the daemon is enough)."
+_RESTART = (
+    "Restart Dagster (the daemon is enough). It will do so by itself with the lines under `scheduler` of "
+    "deploy/dagster.yaml in its own dagster.yaml."
+)
 
 
 def daemon(data_root: Path) -> Iterator[Finding]:
@@ -27,8 +32,7 @@ def daemon(data_root: Path) -> Iterator[Finding]:
         yield problem(
             "dagster daemon",
             f"the clock was set back while it ran: what waits in its queue would wait {ahead / 3600:,.1f} hours",
-            "Restart Dagster (the daemon is enough). With `scheduler` of deploy/dagster.yaml in its settings "
-            "it does so by itself.",
+            _ANEW if "scheduler" in instance_settings(data_root) else _RESTART,
         )
 
 
