@@ -17,7 +17,7 @@ from alp_assets.stages.package import PackageFolder
 from drills.aftermath import check, check_recovered
 from drills.children import wait_for
 from drills.ground import PACKAGE, Ground
-from drills.runs import DONE_S, MOST_TRIES, Runs, all_ended, half_through, runs_of, send
+from drills.runs import DONE_S, MOST_TRIES, Runs, all_ended, half_through, reasons, runs_of, send
 from drills.verdict import Drill, DrillSkipped, expect
 
 if TYPE_CHECKING:
@@ -78,7 +78,11 @@ def killed(ground: Ground, kill: Kill, name: str) -> str:
         runs = runs_of(instance, known)
         tries = {key: len(found) for key, found in runs.items()}
         states = {key: found[-1].dagster_run.status.value for key, found in runs.items()}
-        expect(set(states.values()) == {"SUCCESS"}, f"the packages ended with {states} after {tries} tries")
+        why = [reasons(instance, found[-1].dagster_run.run_id) for found in runs.values()]
+        expect(
+            set(states.values()) == {"SUCCESS"},
+            f"the packages ended with {states} after {tries} tries: {'; '.join(filter(None, why))}",
+        )
         expect(max(tries.values()) <= MOST_TRIES, f"tried without end: {tries}")
         for folder in folders:
             check_recovered(ground, folder)

@@ -15,7 +15,7 @@ from drills.aftermath import check_intact, check_recovered
 from drills.children import wait_for
 from drills.dagster_dev import Dagster, running
 from drills.ground import Ground
-from drills.runs import DONE_S
+from drills.runs import DONE_S, reasons
 from drills.verdict import expect
 
 if TYPE_CHECKING:
@@ -66,18 +66,18 @@ class Job:
     def well(self, run_id: str) -> None:
         """Wait for a run to end; ``DrillFailed`` unless it ended well."""
         status = self._end(run_id).status.value
-        expect(status == "SUCCESS", f"the run ended with {status}: {self._reasons(run_id)}")
+        expect(status == "SUCCESS", f"the run ended with {status}: {reasons(self.instance, run_id)}")
 
     def refused(self, run_id: str) -> str:
         """Why a run failed, in the words of its event. Dagster must have looked at it, and not try it again."""
         run = self._end(run_id)
         expect(run.status.value == "FAILURE", f"the run ended with {run.status.value}")
-        reasons = self._reasons(run_id)
-        expect(reasons, "the run does not say why it failed")
+        why = reasons(self.instance, run_id)
+        expect(why, "the run does not say why it failed")
         wait_for(lambda: self._judged(run_id), "Dagster has decided whether to try the run again", seconds=DONE_S)
         expect(self._run(run_id).tags.get(_WILL_RETRY) == "false", "a run that failed is to be tried again")
         expect(len(self.tries(run_id)) == 1, "a run that failed was tried again")
-        return reasons
+        return why
 
     def tries(self, run_id: str) -> list[str]:
         """A run and those by which Dagster tried it again, the first one first."""
@@ -136,18 +136,6 @@ class Job:
             after_cursor=int(seen), dagster_event_type={failure}
         )
         return _paced(all(event.run_id != run_id for event in unseen.values()))
-
-    def _reasons(self, run_id: str) -> str:
-        from dagster import DagsterEventType
-
-        found = []
-        for entry in self.instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE):
-            failure = entry.dagster_event.step_failure_data if entry.dagster_event else None
-            if failure and failure.user_failure_data and failure.user_failure_data.description:
-                found.append(failure.user_failure_data.description)
-            elif failure and failure.error:
-                found.append(f"{entry.step_key} broke: {failure.error.message.strip()}")
-        return "; ".join(found)
 
 
 @contextmanager

@@ -60,6 +60,20 @@ def all_ended(instance: dg.DagsterInstance, keys: set[str]) -> bool:
     return runs.keys() == keys and all(_over(found[-1], len(found)) for found in runs.values())
 
 
+def reasons(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Why steps of a run failed, in the words of their events; empty where none did."""
+    from dagster import DagsterEventType
+
+    found = []
+    for entry in instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE):
+        failure = entry.dagster_event.step_failure_data if entry.dagster_event else None
+        if failure and failure.user_failure_data and failure.user_failure_data.description:
+            found.append(failure.user_failure_data.description)
+        elif failure and failure.error:
+            found.append(f"{entry.step_key} broke: {failure.error.message.strip()}")
+    return "; ".join(found)
+
+
 def _over(record: Any, tries: int) -> bool:
     run = record.dagster_run
     if run.status.value == "SUCCESS":
