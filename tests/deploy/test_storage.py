@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 import yaml
+from dagster._core.events import DagsterEvent, StepMaterializationData
+from dagster._core.events.log import EventLogEntry
+from dagster._core.utils import make_new_run_id
 
 from deploy.cluster.place import TEMPLATE
 from tests.registry.postgres import cluster
 
 pytest.importorskip("dagster_postgres")
+psycopg2 = pytest.importorskip("psycopg2")
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +79,53 @@ def test_a_connection_that_the_server_has_ended_is_replaced(storage, server):
     assert backend(storage) != gone
 
 
-def test_a_server_that_is_starting_again_is_waited_for(storage, monkeypatch):
-    import psycopg2
+@contextmanager
+def dies_over(storage, words, times):
+    """Let the server end a connection over statements with these words, so many times; the statements."""
+    engine, done = storage.event_log_storage._engine, []
 
+    def end(connection, cursor, statement, parameters, context, executemany):
+        if words in statement and len(done) < times:
+            done.append(statement)
+            with closing(
+                psycopg2.connect(engine.url.set(drivername="postgresql").render_as_string(False))
+            ) as other:
+                other.cursor().execute(f"SELECT pg_terminate_backend({cursor.connection.info.backend_pid}, 10000)")
+
+    sa.event.listen(engine, "before_cursor_execute", end)
+    yield done
+    sa.event.remove(engine, "before_cursor_execute", end)
+
+
+def materialized(run_id):
+    data = StepMaterializationData(dg.AssetMaterialization(["stage", run_id]), [])
+    happened = DagsterEvent("ASSET_MATERIALIZATION", "job", event_specific_data=data)
+    return EventLogEntry(None, 10, "", run_id, time.time(), job_name="job", dagster_event=happened)
+
+
+@pytest.mark.parametrize(("words", "told"), [("INSERT INTO event_logs", 1), ("NOTIFY", 1), ("asset_keys", 3)])
+def test_a_server_that_dies_over_an_event_loses_nothing(storage, words, told):
+    run_id = make_new_run_id()
+    with dies_over(storage, words, times=2) as done:
+        storage.event_log_storage.store_event(materialized(run_id))
+    assert len(done) == 2
+    assert len(storage.event_log_storage.get_logs_for_run(run_id)) == told
+    assert storage.event_log_storage.has_asset_key(dg.AssetKey(["stage", run_id]))
+
+
+def test_a_server_that_dies_over_every_try_is_told(storage):
+    with dies_over(storage, "SELECT", times=100) as done, pytest.raises(sa.exc.OperationalError):
+        storage.run_storage.get_runs_count()
+    assert len(done) == 3
+    assert storage.run_storage.get_runs_count() == 0
+
+
+def test_what_the_server_refuses_is_not_sent_again(storage):
+    with storage.event_log_storage._connect() as connection, pytest.raises(sa.exc.ProgrammingError):
+        connection.execute(sa.text("SELECT nonsense"))
+
+
+def test_a_server_that_is_starting_again_is_waited_for(storage, monkeypatch):
     connect, refused = psycopg2.connect, []
 
     def starting(*arguments, **settings):
