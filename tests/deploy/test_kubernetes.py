@@ -117,7 +117,19 @@ class Launcher(Part):
     config: dict[Literal["k8sRunLauncher"], K8sLauncher]
 
 
+class Class(Part):
+    module: str
+    class_: str = Field(alias="class")
+    config: dict[str, Any]
+
+
+class Scheduler(Part):
+    type: Literal["CustomScheduler"]
+    config: dict[Literal["customScheduler"], Class]
+
+
 class Webserver(Part):
+    image: Image
     replicaCount: int
     enableReadOnly: bool
     podSecurityContext: PodSecurity
@@ -144,6 +156,7 @@ class Threads(Part):
 
 
 class Daemon(Part):
+    image: Image
     enabled: bool
     runCoordinator: Coordinator
     runMonitoring: Enabled
@@ -179,6 +192,7 @@ class Values(Part):
     postgresql: Postgres
     code: CodeServers = Field(alias="dagster-user-deployments")
     runLauncher: Launcher
+    scheduler: Scheduler
     dagsterWebserver: Webserver
     dagsterDaemon: Daemon
     computeLogManager: dict[Literal["type"], Literal["NoOpComputeLogManager"]]
@@ -200,6 +214,15 @@ def test_dagster_takes_what_the_chart_adds_to_its_instance(values):
     assert checked.success, checked.errors
     assert not values.dagsterDaemon.runMonitoring.enabled  # else the key would be there twice
     assert not values.dagsterDaemon.runRetries.enabled
+
+
+def test_the_daemon_starts_itself_anew_as_everywhere_else(values):
+    """Whoever opens the instance loads its scheduler, so that every pod needs ALP's code."""
+    scheduler = values.scheduler.config["customScheduler"]
+    there = {"module": scheduler.module, "class": scheduler.class_}
+    assert there == yaml.safe_load((DEPLOY / "dagster.yaml").read_text())["scheduler"]
+    (code,) = values.code.deployments
+    assert values.dagsterDaemon.image == values.dagsterWebserver.image == code.image
 
 
 def test_pods_of_runs_see_the_same_data_as_the_code_server(values):
