@@ -104,6 +104,16 @@ class _PatientConnection(Connection):
 class _PatientEventLog(PostgresEventLogStorage):
     """The event log, in which what is known of an asset is changed in a transaction with each of its events."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._tables: set[str] = set()
+
+    def has_table(self, table_name: str) -> bool:
+        """As Dagster's, which asks PostgreSQL with every event: a table that was there is there."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
     def store_event(self, event: EventLogEntry) -> None:
         """As Dagster's."""
         _again(lambda: super(_PatientEventLog, self).store_event(event))

@@ -69,6 +69,19 @@ def test_many_threads_at_once_are_all_served(storage):
         assert len(list(pool.map(lambda _: backend(storage), range(64)))) == 64
 
 
+def test_a_table_is_looked_for_until_it_is_there(storage, monkeypatch):
+    events, looked = storage.event_log_storage, []
+    dialect = events._engine.dialect
+    monkeypatch.setattr(
+        dialect, "has_table", lambda *args: looked.append(1) or type(dialect).has_table(dialect, *args)
+    )
+    assert not events.has_table("later")
+    with events._connect() as connection:
+        connection.execute(sa.text("CREATE TABLE later (number integer)"))
+    assert [events.has_table("later") for _ in range(3)] == [True] * 3
+    assert len(looked) == 2
+
+
 def test_a_connection_that_the_server_has_ended_is_replaced(storage, server):
     gone = backend(storage)
     engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
