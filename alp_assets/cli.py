@@ -176,16 +176,15 @@ app.command()(doctor)
 @app.command()
 def home(data: DataOption = None) -> None:
     """Print the Dagster instance folder of the data root, made and configured when it is not there."""
-    from alp_assets.home import dagster_home, home_of
+    from alp_assets.home import home_of
 
     root, _ = _begin(data, as_json=False)
-    if not (home_of(root) / "dagster.yaml").exists():
-        from alp_assets.assets.instance import open_instance
+    place = home_of(root)
+    if not (place / "dagster.yaml").exists():
+        from alp_assets.assets.instance import ready_home
 
-        # else the processes that are started there next would all make its tables at once
-        with open_instance(root):
-            pass
-    typer.echo(dagster_home(root))
+        place = ready_home(root)
+    typer.echo(place)
 
 
 @app.command()

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from alp_assets.home import dagster_home
 from alp_assets.params import PROJECT
 from drills.children import descendants, environment_without_dagster, wait_for
 from drills.verdict import DrillFailed
@@ -39,14 +38,11 @@ class Dagster:
     def __init__(
         self, root: Path, more: Mapping[str, str] | None = None, *, home: Path | None = None, trap: str = ""
     ) -> None:
-        from alp_assets.assets.instance import open_instance
+        from alp_assets.assets.instance import ready_home
 
         environment = environment_without_dagster() | ({"DAGSTER_HOME": str(home)} if home else {})
         with patch.dict(os.environ, environment, clear=True):
-            self.home = dagster_home(root)
-            # else this process and `dagster dev` would both make its tables
-            with open_instance(root):
-                pass
+            self.home = ready_home(root)
         self.root = root
         self._log = self.home / "dagster.log"
         self._loaded = ["-m", "drills.definitions"] if trap else ["-w", str(PROJECT / "workspace.yaml")]

@@ -21,3 +21,9 @@ def open_instance(data_root: Path) -> Iterator[dg.DagsterInstance]:
         instance = dg.DagsterInstance.from_config(str(home))
     with instance:
         yield instance
+
+
+def ready_home(data_root: Path) -> Path:
+    """The folder of the instance, its tables made: several processes started there next would all make them."""
+    with open_instance(data_root):
+        return dagster_home(data_root)
