@@ -105,8 +105,8 @@ class _PatientEventLog(PostgresEventLogStorage):
     """The event log, in which what is known of an asset is changed in a transaction with each of its events."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
         self._tables: set[str] = set()
+        super().__init__(*args, **kwargs)
 
     def has_table(self, table_name: str) -> bool:
         """As Dagster's, which asks PostgreSQL with every event: a table that was there is there."""
